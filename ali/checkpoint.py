@@ -1,0 +1,144 @@
+"""Reads and writes a run folder. It knows files and tensors, and no recipe.
+
+========================  ====================================================================================
+file                      what
+========================  ====================================================================================
+config.json               recipe, spec, every resolved argument, seed, versions, data fingerprint
+model.safetensors         the game's weights (their moving average, where there is one): all that using it needs
+preprocess.json           the map between the data and the network's range
+README.md                 model card
+log.jsonl                 a line per report: step, losses, rows per second
+samples/*.png             samples while it learned
+resume/state.safetensors  weights, average, optimisers and step; only needed to go on training
+resume/data.json          where the data was read from; only needed to go on training
+========================  ====================================================================================
+
+No file is ever half written: each is written under a temporary name and then renamed. No file is a pickle.
+"""
+
+from __future__ import annotations
+
+__all__ = ["read_json", "read_state", "read_weights", "write_json", "write_state", "write_text", "write_weights"]
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ali.errors import AliError
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    _replace(file, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_text(file, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON file of a run.
+
+    Raises:
+        AliError: it is missing or broken.
+    """
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise AliError(f"{file.parent}: not a run folder, {file.name} is missing") from None
+    except (ValueError, OSError) as error:
+        raise AliError(f"{file}: broken ({error}); copy it again, or train again") from None
+    if not isinstance(value, dict):
+        raise AliError(f"{file}: broken (not an object); copy it again, or train again")
+    return value
+
+
+def write_weights(file: Path, module: nn.Module) -> None:
+    """Write a module's parameters and buffers."""
+    _write_tensors(file, module.state_dict(), {})
+
+
+def read_weights(file: Path, module: nn.Module) -> None:
+    """Pour weights into a module.
+
+    Raises:
+        AliError: the file is missing or broken, or holds weights of another module.
+    """
+    _pour(_read_tensors(file)[0], module, file)
+
+
+def write_state(file: Path, game: nn.Module, average: nn.Module | None, optimizers: dict[str, Optimizer], step: int) -> None:
+    """Write all that going on needs. Noise and batches depend on (seed, step) alone, so no random state is in it."""
+    tensors = {f"game.{name}": tensor for name, tensor in game.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
+    for player, optimizer in optimizers.items():
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{player}.{index}.{name}": value for name, value in state.items()}
+    _write_tensors(file, tensors, {"step": str(step)})
+
+
+def read_state(file: Path, game: nn.Module, average: nn.Module | None, optimizers: dict[str, Optimizer]) -> int:
+    """Pour a state back in; returns the number of steps done.
+
+    Raises:
+        AliError: the file is broken, or of another game.
+    """
+    tensors, metadata = _read_tensors(file)
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+    _pour(part("game."), game, file)
+    if average is not None:
+        _pour(part("average."), average, file)
+    for player, optimizer in optimizers.items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in part(f"optimizer.{player}.").items():
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return int(metadata["step"])
+
+
+def _pour(tensors: dict[str, Tensor], module: nn.Module, file: Path) -> None:
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise AliError(f"{file}: these are not the weights of the networks that config.json describes ({error})") from None
+
+
+def _write_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    _replace(file, lambda temporary: save_file(on_cpu, temporary, {"format": "pt", **metadata}))
+
+
+def _read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if not file.is_file():
+        raise AliError(f"{file}: missing")
+    try:
+        with safe_open(file, "pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise AliError(f"{file}: broken ({error}); copy it again, or train again") from None
+
+
+def _replace(file: Path, write: Callable[[Path], Any]) -> None:
+    """Write to a neighbour, force it to the disk, rename: at any moment the file is the old one or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

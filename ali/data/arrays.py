@@ -1,0 +1,113 @@
+"""Arrays: in memory, or from ``.npy`` and ``.npz`` files."""
+
+from __future__ import annotations
+
+__all__ = ["check", "images", "read", "table"]
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ali.data import parquet
+from ali.data.source import Data, Source, split
+from ali.errors import AliError
+
+X_KEYS, Y_KEYS = ("x", "X", "data", "images"), ("y", "Y", "labels", "targets")
+
+
+def images(path: str, hold_out: float = 0.1) -> Data:
+    """Images from ``.npy``, ``.npz`` or Parquet: (n, height, width), or (n, height, width, 3) with channels last.
+
+    Arguments:
+        path: a file, or a folder of Parquet files.
+        hold_out: share of the rows to hold out, where the files name no test part.
+    """
+    if Path(path).is_dir() or Path(path).suffix == ".parquet":
+        return parquet.images(path, hold_out)
+    return read(path, (3, 4), hold_out)
+
+
+def table(path: str, hold_out: float = 0.1) -> Data:
+    """Rows of numbers from ``.npy`` or ``.npz``: (n, columns).
+
+    Arguments:
+        path: a file.
+        hold_out: share of the rows to hold out, where the file names no test part.
+    """
+    return read(path, (2,), hold_out)
+
+
+def read(path: str, dimensions: tuple[int, ...], hold_out: float) -> Data:
+    """Read an array file.
+
+    ``.npz`` files are known by their names inside: x and y, or x_train, y_train, x_test and y_test. Nothing in them is
+    ever unpickled.
+
+    Raises:
+        AliError: no such file, not an array file, no array of this many dimensions in it, or an unusable value.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise AliError(f"{path}: no such file")
+    try:
+        loaded = np.load(file, allow_pickle=False)
+        arrays = {"x": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise AliError(f"{path}: not a .npy or .npz file of plain numbers ({error})") from None
+
+    if "x_train" in arrays:
+        train = check(arrays["x_train"], arrays.get("y_train"), dimensions, f"{path}: x_train")
+        if "x_test" not in arrays:
+            return split(train, hold_out)
+        return Data(train, check(arrays["x_test"], arrays.get("y_test"), dimensions, f"{path}: x_test"))
+    x = next((arrays[key] for key in X_KEYS if key in arrays), None)
+    if x is None and len(arrays) == 1:
+        x = next(iter(arrays.values()))
+    if x is None:
+        raise AliError(f"{path}: found arrays {', '.join(sorted(arrays))}; name the data x (and classes y)")
+    y = next((arrays[key] for key in Y_KEYS if key in arrays), None)
+    return split(check(x, y, dimensions, path), hold_out)
+
+
+def check(x: np.ndarray, y: np.ndarray | None, dimensions: tuple[int, ...], where: str) -> Source:
+    """A source over arrays in memory, if they can be learned from.
+
+    Arguments:
+        x: images or rows of numbers.
+        y: class numbers or names, one per row, or None.
+        dimensions: allowed numbers of dimensions of x.
+        where: what the messages call the data.
+
+    Raises:
+        AliError: wrong dimensions, too few rows, channels not last, a value that is not finite, labels of another length.
+    """
+    x = np.asarray(x)
+    wanted = "(n, columns)" if dimensions == (2,) else "(n, height, width) or (n, height, width, channels)"
+    if x.ndim not in dimensions:
+        raise AliError(f"{where}: expected an array of shape {wanted}, found {x.shape}")
+    if len(x) == 0 or 0 in x.shape:
+        raise AliError(f"{where}: the array is empty, its shape is {x.shape}")
+    if x.dtype == bool:
+        x = x.astype(np.uint8)
+    if x.dtype.kind not in "iuf":
+        raise AliError(f"{where}: expected numbers, found type {x.dtype}")
+    if x.ndim == 4 and x.shape[-1] not in (1, 3):
+        hint = ": move the channels last, x.transpose(0, 2, 3, 1)" if x.shape[1] in (1, 3) else ""
+        raise AliError(f"{where}: images have 1 or 3 channels, last; found shape {x.shape}{hint}")
+    if x.dtype.kind == "f":
+        bad = np.argwhere(~np.isfinite(x))
+        if len(bad):
+            row, *place = bad[0].tolist()
+            at = f"column {place[0]}" if len(place) == 1 else f"pixel {tuple(place)}"
+            raise AliError(f"{where}: row {row}, {at} is {x[tuple(bad[0])]}; every number must be finite ({len(bad)} are not)")
+        x = x.astype(np.float32)
+    if x.ndim > 2 and x.min() < 0:
+        raise AliError(f"{where}: pixels start at 0, found {x.min()}; shift and scale them first")
+    if y is None:
+        return Source(x)
+    y = np.asarray(y)
+    if y.shape != (len(x),):
+        raise AliError(f"{where}: {len(x)} rows, but labels of shape {y.shape}")
+    names, numbers = np.unique(y, return_inverse=True)
+    return Source(x, numbers.astype(np.int64), tuple(str(name) for name in names))

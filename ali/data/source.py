@@ -1,0 +1,111 @@
+"""Rows to learn from, and the endless stream of batches over them."""
+
+from __future__ import annotations
+
+__all__ = ["Batch", "Data", "Source", "split", "stream"]
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ali.errors import AliError
+
+if TYPE_CHECKING:  # torch is loaded when rows are needed, so that the command line can read this folder's signatures at once
+    import torch
+    from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """What a game sees: x, shape (n, ...), in the network's range; y, class numbers of shape (n,), -1 for unknown."""
+
+    x: Tensor
+    y: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows in the data's own units and layout.
+
+    Arguments:
+        x: images (n, height, width) or (n, height, width, 3), or rows of numbers (n, d).
+        y: class numbers, shape (n,), or None.
+        classes: names of the classes, by number.
+        maximum: the brightest possible pixel of images; by default that of their type (255 for bytes), and 1 or 255 for
+            floating point.
+    """
+
+    x: np.ndarray
+    y: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    maximum: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def rows(self, index) -> Source:
+        """Some of the rows."""
+        return replace(self, x=self.x[index], y=None if self.y is None else self.y[index])
+
+    def fingerprint(self) -> str:
+        """A hash of every row, by which a resumed run knows its data again."""
+        digest = hashlib.sha256(f"{self.x.dtype} {self.x.shape}".encode())
+        digest.update(np.ascontiguousarray(self.x).data)
+        return digest.hexdigest()[:16]
+
+
+class Data(NamedTuple):
+    """A data set: rows to learn from, and rows that training never sees."""
+
+    train: Source
+    test: Source
+
+
+def split(source: Source, hold_out: float, seed: int = 0) -> Data:
+    """Hold out a share of the rows, drawn at random, always the same for the same seed.
+
+    Arguments:
+        hold_out: share of the rows, in (0, 1); at least one row is kept on either side.
+    """
+    if len(source) < 2:
+        raise AliError(f"the data has {len(source)} row(s): training needs at least 2, one to learn from and one to hold out")
+    if not 0 < hold_out < 1:
+        raise AliError(f"hold_out is a share of the rows between 0 and 1, got {hold_out}")
+    held = min(max(1, round(hold_out * len(source))), len(source) - 1)
+    order = np.random.default_rng(seed).permutation(len(source))
+    return Data(source.rows(np.sort(order[held:])), source.rows(np.sort(order[:held])))
+
+
+def stream(
+    source: Source,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    transform: Callable[[Tensor], Tensor] = lambda x: x,
+    device: torch.device | str = "cpu",
+) -> Iterator[Batch]:
+    """Endless batches: each epoch visits the rows in a new order, and leaves out the few that fill no batch.
+
+    The batch of a step depends on (seed, step) alone, so a stream can start anywhere.
+
+    Arguments:
+        batch_size: rows per batch, at most the rows there are.
+        start: the step whose batch comes first.
+        transform: from the data's units to the network's (:mod:`ali.preprocess`).
+    """
+    import torch
+
+    x = torch.from_numpy(np.ascontiguousarray(source.x)).to(device)
+    y = None if source.y is None else torch.from_numpy(source.y).to(device)
+    per_epoch = len(source) // batch_size
+    epoch, order = -1, torch.empty(0)
+    while True:
+        if start // per_epoch != epoch:
+            epoch = start // per_epoch
+            order = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(len(source))).to(device)
+        first = start % per_epoch * batch_size
+        rows = order[first : first + batch_size]
+        yield Batch(transform(x[rows]), None if y is None else y[rows])
+        start += 1

@@ -1,0 +1,143 @@
+"""A run on one page: numbers and pictures in a single HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+__all__ = ["LINES", "write"]
+
+import base64
+import html
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ali import checkpoint, pictures
+from ali.data.source import Data
+from ali.evaluation import evaluate, figures, some
+from ali.model import Model
+
+# What each number is called, how it is written, and how to read it.
+LINES: dict[str, tuple[str, str, str]] = {
+    "reconstruction_mse": ("reconstruction MSE", ".4f", "held-out rows; 0 is perfect"),
+    "variance": ("variance of the data", ".4f", "the MSE of answering every row with the mean row"),
+    "mse_share": ("MSE / variance", ".1%", "0 % is perfect"),
+    "label_kept": ("label kept", ".1%", "reconstructions that a 1-NN classifier on training rows puts into the original's class"),
+    "label_kept_ceiling": ("label kept, ceiling", ".1%", "the same classifier on the originals"),
+    "two_sample": ("two-sample 1-NN accuracy", ".3f", "telling samples from held-out rows; 0.5 is perfect, 1 is worst"),
+    "q_z": ("q(z) against p(z)", ".3f", "sliced Wasserstein distance of the codes of training rows to the prior"),
+    "q_z_floor": ("q(z) against p(z), floor", ".3f", "the same for as many draws from the prior itself"),
+    "nn_codes": ("1-NN on codes", ".1%", "held-out rows classified by their nearest training row, by code mean"),
+    "nn_pixels": ("1-NN on raw rows", ".1%", "the same on the rows themselves"),
+    "modes": ("modes, the paper's count", ".0f", "components that are nearest to any of 10,000 samples: nearly blind"),
+    "modes_strict": ("modes, strict", ".0f", "components with at least 20 % of their share of high-quality samples"),
+    "high_quality": ("high-quality samples", ".1%", "within three standard deviations of a centre; a perfect model has 98.9 %"),
+    "reverse_kl": ("reverse KL of the modes", ".4f", "0 is perfect"),
+    "std_ratio": ("spread within modes", ".2f", "over the data's; a perfect model has 0.97"),
+    "same_mode": ("same mode", ".2%", "held-out rows whose reconstruction has the same nearest centre"),
+}
+
+
+def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: int = 0) -> dict[str, float]:
+    """Evaluate a run and write metrics.json, its pictures and report.html.
+
+    Arguments:
+        run: the run folder, for its log and its samples while it learned.
+        model: the run, loaded.
+        data: training rows and held-out rows.
+        out: where to write; the run folder itself by default.
+        seed: of samples and draws.
+
+    Returns:
+        The numbers (:func:`ali.evaluation.evaluate`).
+    """
+    out = out or run
+    out.mkdir(parents=True, exist_ok=True)
+    values = evaluate(model, data, seed=seed)
+    checkpoint.write_json(out / "metrics.json", values)
+
+    shown: list[tuple[str, str, Path]] = []
+
+    def show(title: str, words: str, name: str, picture) -> None:
+        file = out / name
+        picture.save(file) if isinstance(picture, Image.Image) else picture.savefig(file, dpi=110)
+        shown.append((title, words, file))
+
+    test = some(data.test, 1000)
+    maximum = getattr(model.preprocess, "maximum", None)
+    if maximum is not None:
+        _images(model, test, maximum, seed, show)
+    elif model.shape == (2,):
+        points, z = some(data.test, 4000), np.random.default_rng(seed).standard_normal((4000, model.latent)).astype(np.float32)
+        panels = {
+            "held-out x": (points.x, points.y),
+            "codes z_hat": (model.encode(points.x, draw=True, seed=seed)[:, :2], points.y),
+            "reconstructions": (model.reconstruct(points.x, draw=True, seed=seed), points.y),
+            "samples": (model.decode(z), None),
+        }
+        show("In the plane", "Data, the codes inferred from it, its reconstructions, and samples from the prior.", "plane.png",
+             figures.plane(panels, len(model.classes)))  # fmt: skip
+    words = "Where the encoder puts held-out rows" + (", coloured by class; it never saw a class." if test.y is not None else ".")
+    show("Latent space", words, "latent.png", figures.latent(model.encode(test.x), test.y, model.classes))
+    frames = sorted((run / "samples").glob("step-*.png"))
+    if frames:
+        pictures.animate(frames, out / "samples.gif")
+        shown.append(("While it learned", "Samples from the same codes, from the first step to the last.", out / "samples.gif"))
+    log = run / "log.jsonl"
+    if log.exists():
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        show("Learning curves", "What each player lost; in an adversarial game neither has to go down.", "curves.png", figures.curves(lines))
+    checkpoint.write_text(out / "report.html", _page(model, values, shown))
+    return values
+
+
+def _images(model: Model, test, maximum: float, seed: int, show) -> None:
+    """Samples, reconstructions and interpolations of images."""
+    show("Samples", "New images: codes drawn from the prior, decoded.", "samples.png",
+         pictures.grid(model.sample(100, seed=seed), maximum, 10, height=420))  # fmt: skip
+    x = test.x[np.random.default_rng(seed).permutation(len(test))[:60]]
+    pairs = np.stack([x, model.reconstruct(x)], 1).reshape(-1, *x.shape[1:])
+    show("Reconstructions", "Odd columns: images that training never saw. Even columns: what is left of them after encoding and decoding.",
+         "reconstructions.png", pictures.grid(pairs, maximum, 12, height=420))  # fmt: skip
+    half = min(8, len(x) // 2)
+    if half:
+        walks = model.interpolate(x[:half], x[half : 2 * half], 9)
+        lines = np.concatenate([x[:half, None], walks, x[half : 2 * half, None]], 1)
+        show("Interpolations", "Left and right: two images that training never saw. Between: a straight walk from code to code, decoded.",
+             "interpolations.png", pictures.grid(lines.reshape(-1, *x.shape[1:]), maximum, 11, height=420))  # fmt: skip
+
+
+def _page(model: Model, values: dict[str, float], shown: list[tuple[str, str, Path]]) -> str:
+    config = model.config
+    title = f"{config['recipe']} on {config['dataset']}"
+    rows = "".join(
+        f"<tr><td>{html.escape(LINES[key][0])}</td><td class=n>{value:{LINES[key][1]}}</td><td class=w>{html.escape(LINES[key][2])}</td></tr>"
+        for key, value in values.items()
+    )
+    arguments = "".join(f"<tr><td>{html.escape(k)}</td><td class=n>{html.escape(str(v))}</td></tr>" for k, v in config["arguments"].items())
+    sections = "".join(
+        f"<section><h2>{html.escape(name)}</h2><p>{html.escape(words)}</p><img alt='{html.escape(name)}' src='{_inline(file)}'></section>"
+        for name, words, file in shown
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }}
+h1 {{ margin-bottom: 0; }} h2 {{ margin: 0 0 .2rem; font-size: 1.15rem; }} p {{ margin: 0 0 .6rem; color: #555; }}
+main {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 2rem; margin-top: 2rem; }}
+img {{ max-width: 100%; image-rendering: pixelated; }} table {{ border-collapse: collapse; margin: 1rem 0; }}
+td {{ padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #eee; vertical-align: top; }} .n {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
+.w {{ color: #777; }} details {{ margin-top: 2rem; }}
+</style></head><body>
+<h1>{html.escape(title)}</h1>
+<p>{config["rows"]:,} training rows, seed {config["seed"]}, ali {html.escape(config["ali"])}, torch {html.escape(config["torch"])}</p>
+<table>{rows}</table>
+<main>{sections}</main>
+<details><summary>Every argument of the recipe</summary><table>{arguments}</table></details>
+</body></html>
+"""
+
+
+def _inline(file: Path) -> str:
+    kind = "gif" if file.suffix == ".gif" else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"

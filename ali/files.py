@@ -1,0 +1,130 @@
+"""Rows and codes in files: ``.npy``, ``.csv``, ``.parquet``, ``.png``, or a folder of PNG pictures."""
+
+from __future__ import annotations
+
+__all__ = ["read_images", "read_numbers", "write_images", "write_numbers"]
+
+from pathlib import Path
+
+import numpy as np
+
+from ali import pictures
+from ali.errors import AliError
+
+
+def write_numbers(file: Path, z: np.ndarray, name: str = "z") -> None:
+    """Write rows of numbers; the columns of a table are called z0, z1, ...
+
+    Arguments:
+        file: ``.npy``, ``.csv`` or ``.parquet``.
+        z: shape (n, d).
+        name: of the columns.
+
+    Raises:
+        AliError: another ending.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix == ".npy":
+        np.save(file, z)
+        return
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    table = pa.table({f"{name}{k}": np.ascontiguousarray(column) for k, column in enumerate(z.T)})
+    if file.suffix == ".csv":
+        csv.write_csv(table, file)
+    elif file.suffix == ".parquet":
+        parquet.write_table(table, file)
+    else:
+        raise AliError(f"{file}: numbers are written to .csv, .parquet or .npy")
+
+
+def read_numbers(file: Path) -> np.ndarray:
+    """Read rows of numbers, float32 of shape (n, d).
+
+    Raises:
+        AliError: no such file, another ending, a broken file, or a cell that is no number; the message says where.
+    """
+    if not file.is_file():
+        raise AliError(f"{file}: no such file")
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    try:
+        if file.suffix == ".npy":
+            rows = np.load(file, allow_pickle=False)
+            if rows.dtype.kind not in "iuf":
+                raise AliError(f"{file}: expected numbers, found type {rows.dtype}")
+            return rows.astype(np.float32)
+        if file.suffix not in (".csv", ".parquet"):
+            raise AliError(f"{file}: numbers are read from .csv, .parquet or .npy")
+        table = csv.read_csv(file) if file.suffix == ".csv" else parquet.read_table(file)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, AliError):
+            raise
+        raise AliError(f"{file}: not readable as {file.suffix} ({error})") from None
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            raise AliError(f"{file}: column {name!r} holds {column.type}, not numbers")
+        if column.null_count:
+            row = next(k for k, cell in enumerate(column) if not cell.is_valid)
+            raise AliError(f"{file}: column {name!r}, row {row} is empty")
+    return np.stack([column.to_numpy().astype(np.float32) for column in table.columns], 1)
+
+
+def write_images(out: Path, x: np.ndarray, maximum: float, columns: int | None = None) -> None:
+    """Write images: ``.png`` is one grid, ``.npy`` the array, anything without an ending a folder of one PNG each.
+
+    Arguments:
+        x: (n, height, width[, channels]), pixels in [0, maximum].
+        columns: images per line of a grid.
+
+    Raises:
+        AliError: another ending.
+    """
+    if out.suffix == ".png":
+        out.parent.mkdir(parents=True, exist_ok=True)
+        pictures.grid(x, maximum, columns, height=320).save(out)
+    elif out.suffix == ".npy":
+        out.parent.mkdir(parents=True, exist_ok=True)
+        np.save(out, x)
+    elif not out.suffix:
+        pictures.save_folder(x, maximum, out)
+    else:
+        raise AliError(f"{out}: images are written to a .png grid, an .npy array, or a folder (a name without an ending)")
+
+
+def read_images(place: Path, shape: tuple[int, ...], maximum: float, dtype: str) -> np.ndarray:
+    """Read images as a run knows them: an ``.npy`` array, one PNG, or a folder of PNG pictures in the order of their names.
+
+    Arguments:
+        shape: of one image, (height, width) or (height, width, 3).
+        maximum: the run's brightest pixel; PNG pictures go from 0 to 255.
+        dtype: the run's type of pixels.
+
+    Raises:
+        AliError: nothing there, or a picture of another size or kind.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if place.suffix == ".npy":
+        try:
+            return np.load(place, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise AliError(f"{place}: not readable as .npy ({error})") from None
+    files = sorted(place.glob("*.png")) if place.is_dir() else [place]
+    if not place.exists():
+        raise AliError(f"{place}: no such file or folder")
+    if not files:
+        raise AliError(f"{place}: no .png picture in this folder")
+    rows = []
+    for file in files:
+        try:
+            picture = np.asarray(Image.open(file).convert("RGB" if len(shape) == 3 and shape[2] == 3 else "L"))
+        except (UnidentifiedImageError, OSError) as error:
+            raise AliError(f"{file}: not a readable picture ({error})") from None
+        if picture.shape[:2] != tuple(shape[:2]):
+            raise AliError(f"{file}: {picture.shape[1]} x {picture.shape[0]} pixels; this run knows {shape[1]} x {shape[0]}")
+        rows.append(picture.reshape(shape))
+    x = np.stack(rows) * (maximum / 255)
+    return (np.round(x) if np.dtype(dtype).kind in "iu" else x).astype(dtype)

@@ -1,0 +1,96 @@
+r"""Adversarially learned inference (ALI).
+
+Two joint distributions over data x and codes z:
+
+.. math::
+    q(x, z) &= q(x)\, q(z | x)  && \text{the encoder's: data, and what it infers} \\
+    p(x, z) &= p(z)\, p(x | z)  && \text{the decoder's: codes, and what it generates}
+
+A discriminator is to tell their samples apart, encoder and decoder together are to make them the same:
+
+.. math:: \min_G \max_D V(D, G) =
+    \mathbb{E}_{q(x)} [\log D(x, G_z(x))] + \mathbb{E}_{p(z)} [\log (1 - D(G_x(z), z))]                       (1)
+
+If the joints match, so do all marginals and conditionals: q(z | x) is the posterior p(z | x).
+
+References:
+    | Dumoulin et al., Adversarially Learned Inference, ICLR 2017, Algorithm 1 (arXiv:1606.00704)
+    | Li et al., ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, 2017: the cycle (arXiv:1709.01215)
+    | Mescheder et al., Which Training Methods for GANs do actually Converge, 2018: the penalty (arXiv:1801.04406)
+"""
+
+from __future__ import annotations
+
+__all__ = ["ALI"]
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ali.data.source import Batch
+from ali.distributions import Distribution, StandardNormal
+from ali.games.game import Game, judge
+from ali.networks import Conditional
+from ali.objectives import Objective, gradient_penalty, nonsaturating
+
+
+class ALI(Game):
+    r"""The game of Algorithm 1, with three optional terms that the paper does not have (all 0: the paper).
+
+    Arguments:
+        encoder: q(z | x), also written :math:`G_z`.
+        decoder: p(x | z), also written :math:`G_x`.
+        discriminator: D(x, z), returns logits.
+        prior: p(z).
+        objective: what the two players want of D's logits (:mod:`ali.objectives`).
+        penalty: :math:`\gamma` of R1 + R2 on the pair, at the start of training; 0 leaves it out.
+        penalty_end: :math:`\gamma` from 70 % of the training on, reached geometrically; default ``penalty``.
+        cycle: weight :math:`\lambda_x` of the reconstruction error :math:`\|x - G_x(\hat z)\|^2`, mean over x's components.
+        regression: weight :math:`\lambda_z` of the code's error :math:`\|z - G_z(\tilde x)\|^2`, mean over z's components. Only
+            the encoder learns from it: with a gradient into the decoder, samples get worse.
+        schedule: rounds of players (:class:`ali.games.game.Game`).
+    """
+
+    def __init__(
+        self,
+        encoder: Conditional,
+        decoder: Conditional,
+        discriminator: nn.Module,
+        prior: StandardNormal,
+        objective: Objective = nonsaturating,
+        penalty: float = 0.0,
+        penalty_end: float | None = None,
+        cycle: float = 0.0,
+        regression: float = 0.0,
+        schedule: tuple[tuple[str, ...], ...] = (("discriminator", "generator"),),
+    ):
+        super().__init__()
+        self.encoder, self.decoder, self.discriminator, self.prior = encoder, decoder, discriminator, prior
+        self.objective, self.cycle, self.regression, self.schedule = objective, cycle, regression, schedule
+        self.penalty, self.penalty_end = penalty, penalty if penalty_end is None else penalty_end
+        self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
+
+    def losses(self, batch: Batch, progress: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
+        x, z = batch.x, self.prior.sample(len(batch.x))  # x ~ q(x), z ~ p(z)
+        z_hat, x_tilde = self.encoder(x).rsample(), self.decoder(z).rsample()  # z_hat ~ q(z | x), x_tilde ~ p(x | z)
+        rho_q, rho_p = judge(self.discriminator, (x, z_hat), (x_tilde, z))
+        loss_d, loss_g = self.objective(rho_q, rho_p)  # L_d and L_g of Algorithm 1
+
+        # Beyond the paper: R1 + R2 (for D), l2 cycle in x, code regression with stopped gradient (for the generators).
+        if self.penalty:
+            gamma = self.penalty * (self.penalty_end / self.penalty) ** (progress / 0.7).clamp(max=1)
+            r1 = gradient_penalty(self.discriminator, x, z_hat)
+            r2 = gradient_penalty(self.discriminator, x_tilde, z)
+            loss_d = loss_d + gamma * (r1 + r2)
+        if self.cycle:
+            loss_g = loss_g + self.cycle * F.mse_loss(self.decoder(z_hat).rsample(), x)
+        if self.regression:
+            loss_g = loss_g + self.regression * F.mse_loss(self.encoder(x_tilde.detach()).rsample(), z)
+
+        return {"discriminator": loss_d, "generator": loss_g}
+
+    def encode(self, x: Float[Tensor, "n ..."]) -> Distribution:
+        return self.encoder(x)
+
+    def decode(self, z: Float[Tensor, "n d"]) -> Distribution:
+        return self.decoder(z)

@@ -1,0 +1,72 @@
+"""The few layers that PyTorch lacks, each with its citation."""
+
+from __future__ import annotations
+
+__all__ = ["Fourier", "Maxout", "UntiedBias"]
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Maxout(nn.Module):
+    r"""Maximum over groups of ``pieces`` consecutive channels.
+
+    .. math:: h_i = \max_{j < k} a_{ik + j}
+
+    Arguments:
+        pieces: group size :math:`k`; the input's channels must be a multiple of it.
+
+    Source: Goodfellow et al., Maxout Networks, 2013 (arXiv:1302.4389).
+    """
+
+    def __init__(self, pieces: int):
+        super().__init__()
+        self.pieces = pieces
+
+    def forward(self, a: Float[Tensor, "n kc ..."]) -> Float[Tensor, "n c ..."]:
+        return a.unflatten(1, (-1, self.pieces)).amax(2)
+
+    def extra_repr(self) -> str:
+        return f"pieces={self.pieces}"
+
+
+class UntiedBias(nn.Module):
+    """A bias for each pixel of each map (the authors' code: ``tied_biases=False``).
+
+    Arguments:
+        shape: (maps, height, width).
+    """
+
+    def __init__(self, shape: tuple[int, ...]):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, a: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        return a + self.bias
+
+    def extra_repr(self) -> str:
+        return f"shape={tuple(self.bias.shape)}"
+
+
+class Fourier(nn.Module):
+    r"""The input beside its sines and cosines, so that a small network can draw sharp edges.
+
+    .. math:: u \mapsto [u, \sin(f_1 u), \cos(f_1 u), \sin(f_2 u), \dots]
+
+    Arguments:
+        frequencies: :math:`f_i`, in radians per unit of the input.
+
+    Source: Tancik et al., Fourier Features Let Networks Learn High Frequency Functions, 2020 (arXiv:2006.10739).
+    """
+
+    def __init__(self, frequencies: tuple[float, ...]):
+        super().__init__()
+        self.register_buffer("frequencies", torch.tensor(frequencies), persistent=False)
+
+    def forward(self, u: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
+        angles = (u[:, None, :] * self.frequencies[:, None]).flatten(1)
+        return torch.cat([u, angles.sin(), angles.cos()], 1)
+
+    def extra_repr(self) -> str:
+        return f"frequencies={self.frequencies.tolist()}"

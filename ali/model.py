@@ -1,0 +1,263 @@
+"""A trained game with verbs. Arrays in, arrays out; tensors in, tensors out; always in the data's own units and layout."""
+
+from __future__ import annotations
+
+__all__ = ["Model", "load", "open_data"]
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ali import checkpoint, preprocess, recipes
+from ali.data import arrays
+from ali.data.source import Data, split
+from ali.errors import AliError
+from ali.games.game import Game, Generates, Infers
+from ali.session import Report, Session, _named
+
+Rows = TypeVar("Rows", np.ndarray, Tensor)
+
+CHUNK = 1000  # rows at a time: memory does not grow with the data
+
+
+class Model:
+    """Encoder and decoder of a finished run, and what they can do.
+
+    Arguments:
+        game: the trained networks.
+        preprocess: between the data's units and the network's.
+        config: what ``config.json`` holds.
+    """
+
+    def __init__(self, game: Game, preprocess: preprocess.Preprocess, config: dict[str, Any]):
+        self.game, self.preprocess, self.config = game.eval(), preprocess, config
+        self.classes: tuple[str, ...] = tuple(config["spec"]["classes"])
+        self.shape: tuple[int, ...] = getattr(preprocess, "shape", preprocess.network_shape)
+        self.device = next(game.parameters()).device
+
+    @property
+    def latent(self) -> int:
+        """Dimension of z."""
+        return self._generates("tell its latent dimension").prior.dim
+
+    @staticmethod
+    def train(
+        dataset: str,
+        data: np.ndarray | tuple[np.ndarray, np.ndarray] | Data | str | None = None,
+        *,
+        out: str | Path,
+        report: Callable[[Report], None] = lambda report: None,
+        hold_out: float = 0.1,
+        **options: Any,
+    ) -> Model:
+        """Train, write the run folder, and load it.
+
+        Arguments:
+            dataset: a name in ``ali.recipes.DATASETS``: "digits", "mixture", "mnist", "images", "table", ...
+            data: a path, an array x, a pair (x, y), or ``Data``; nothing for data that is generated or installed.
+            out: folder of the run; it must not exist yet.
+            report: called some 400 times with a :class:`ali.session.Report`.
+            hold_out: share of the rows of an array that training never sees.
+            options: seed, face, recipe, device, and the recipe's own arguments.
+
+        Raises:
+            AliError: bad data, an unknown argument, or a folder that exists; says which and what to do.
+        """
+        if dataset not in recipes.DATASETS:
+            raise AliError(f"unknown data set {dataset!r}: choose one of {', '.join(recipes.DATASETS)}")
+        path = str(data) if isinstance(data, str | Path) else None
+        if isinstance(data, Data):
+            rows = data
+        elif data is None or path is not None:
+            rows = recipes.DATASETS[dataset].open(path)
+        else:
+            x, y = data if isinstance(data, tuple) else (data, None)
+            rows = split(arrays.check(x, y, (2,) if dataset == "table" else (3, 4), "data"), hold_out)
+        session = Session.start(dataset, rows, out, path=path, **options)
+        for state in session.play():
+            report(state)
+        return load(out, recipe=options["recipe"] if callable(options.get("recipe")) else None)
+
+    def sample(self, n: int, *, seed: int | None = None) -> np.ndarray:
+        r"""Draw new rows: :math:`z \sim p(z)`, :math:`x \sim p(x | z)`.
+
+        Arguments:
+            n: how many, at least 1.
+            seed: for the same rows again.
+        """
+        game = self._generates("sample")
+        if n < 1:
+            raise AliError(f"n counts the samples: at least 1, got {n}")
+        with _noise(seed):
+            return self.decode(game.prior.sample(n).cpu().numpy())
+
+    def encode(self, x: Rows, *, draw: bool = False, seed: int | None = None) -> Rows:
+        """Infer codes: the mean of q(z | x), or a draw from it.
+
+        Arguments:
+            x: rows in the data's own units and layout, (n, ...).
+            draw: sample q(z | x), as the paper's figures do.
+            seed: of the draw.
+
+        Returns:
+            z, shape (n, latent).
+
+        Raises:
+            AliError: rows of another shape, or out of the range of the training data.
+        """
+        game = self._infers("encode")
+        rows = self.preprocess.check(self._tensor(x), "x")
+
+        def infer(chunk: Tensor) -> Tensor:
+            q = game.encode(self.preprocess.forward(chunk))
+            return q.rsample() if draw else q.mean
+
+        with _noise(seed if draw else None):
+            return _like(x, self._in_chunks(infer, rows))
+
+    def decode(self, z: Rows) -> Rows:
+        """Generate the rows that codes stand for: the mean of p(x | z).
+
+        Arguments:
+            z: codes, shape (n, latent).
+
+        Raises:
+            AliError: codes of another dimension, or not finite.
+        """
+        game = self._generates("decode")
+        codes = self._tensor(z).to(torch.get_default_dtype())
+        if codes.ndim != 2 or codes.shape[1] != game.prior.dim:
+            raise AliError(f"z: this run's codes have shape (n, {game.prior.dim}), got {tuple(codes.shape)}")
+        if not torch.isfinite(codes).all():
+            raise AliError(f"z: row {int((~torch.isfinite(codes)).nonzero()[0][0])} has a number that is not finite")
+        return _like(z, self._in_chunks(lambda chunk: self.preprocess.inverse(game.decode(chunk).mean), codes))
+
+    def reconstruct(self, x: Rows, *, draw: bool = False, seed: int | None = None) -> Rows:
+        """Encode, then decode.
+
+        Arguments:
+            x, draw, seed: as for :meth:`encode`.
+        """
+        return self.decode(self.encode(x, draw=draw, seed=seed))
+
+    def interpolate(self, x1: Rows, x2: Rows, steps: int = 9, *, how: Literal["linear", "spherical"] = "linear") -> Rows:
+        r"""Rows between two rows: encode both, walk between the codes, decode (section 4.2).
+
+        .. math::
+            \text{linear:} \quad & (1 - t) z_1 + t z_2 \\
+            \text{spherical:} \quad & \frac{\sin((1 - t) \omega)}{\sin \omega} z_1 + \frac{\sin(t \omega)}{\sin \omega} z_2,
+            \quad \omega = \angle(z_1, z_2)
+
+        Arguments:
+            x1, x2: equally many rows, (n, ...).
+            steps: points on each walk, both ends among them, at least 2.
+            how: a straight line, or along the sphere where prior codes lie (White 2016, arXiv:1609.04468).
+
+        Returns:
+            Shape (n, steps, ...).
+        """
+        if steps < 2:
+            raise AliError(f"steps counts the points of a walk with both its ends: at least 2, got {steps}")
+        if how not in ("linear", "spherical"):
+            raise AliError(f"unknown way {how!r}: choose linear or spherical")
+        if len(x1) != len(x2):
+            raise AliError(f"x1 has {len(x1)} rows and x2 has {len(x2)}: a walk needs one of each")
+        z1, z2 = self._tensor(self.encode(x1))[:, None], self._tensor(self.encode(x2))[:, None]
+        t = torch.linspace(0, 1, steps, device=self.device)[:, None]
+        if how == "spherical":
+            cosine = torch.nn.functional.cosine_similarity(z1, z2, dim=-1).clamp(-1, 1)[..., None]
+            omega = cosine.arccos().clamp(min=1e-4)  # parallel codes: the limit is the straight line
+            z = ((1 - t) * omega).sin() / omega.sin() * z1 + (t * omega).sin() / omega.sin() * z2
+        else:
+            z = (1 - t) * z1 + t * z2
+        x = self.decode(_like(x1, z.flatten(0, 1)))
+        return x.reshape(len(x1), steps, *x.shape[1:])
+
+    def _in_chunks(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        with torch.inference_mode():
+            done = [function(chunk.to(self.device)) for chunk in rows.split(CHUNK)]
+            return torch.cat(done) if done else function(rows.to(self.device))
+
+    def _tensor(self, rows: np.ndarray | Tensor) -> Tensor:
+        return rows if isinstance(rows, Tensor) else torch.from_numpy(np.ascontiguousarray(rows))
+
+    def _generates(self, verb: str) -> Any:
+        return self._can(verb, Generates, "decoder")
+
+    def _infers(self, verb: str) -> Any:
+        return self._can(verb, Infers, "encoder")
+
+    def _can(self, verb: str, protocol: type, part: str) -> Any:
+        if not isinstance(self.game, protocol):
+            raise AliError(f"this run ({self.config['recipe']}) can not {verb}: its game has no {part}")
+        return self.game
+
+
+def load(run: str | Path, *, recipe: Callable[..., recipes.Run] | None = None, device: str = "cpu") -> Model:
+    """Load a finished, or half finished, run. Never opens its data, never imports what the folder names.
+
+    Arguments:
+        run: the run folder.
+        recipe: the function that made it, if it is none of this package's.
+        device: to put the networks on.
+
+    Raises:
+        AliError: not a run folder, a broken one, or one that has no weights yet.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise AliError(f"{folder}: no such run folder")
+    config = checkpoint.read_json(folder / "config.json")
+    try:
+        function = recipe or _named(config["recipe"])
+        built = function(recipes.Spec.from_json(config["spec"]), **config["arguments"])
+        prepared = preprocess.from_json(checkpoint.read_json(folder / "preprocess.json"))
+    except (KeyError, TypeError) as error:
+        raise AliError(f"{folder}: its config.json or preprocess.json is not one that this version of ali can read ({error})") from None
+    weights = folder / "model.safetensors"
+    if not weights.exists():
+        raise AliError(f"{folder}: has no weights yet; go on with `ali train --resume {folder}`")
+    checkpoint.read_weights(weights, built.game)
+    return Model(built.game.to(device), prepared, config)
+
+
+def open_data(run: str | Path, path: str | None = None) -> Data:
+    """The data that a run was trained on, opened again.
+
+    Arguments:
+        run: the run folder.
+        path: where the data is now, if it has moved.
+
+    Raises:
+        AliError: not a run folder, or data that only its trainer can open (an array in memory).
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise AliError(f"{folder}: no such run folder")
+    config = checkpoint.read_json(folder / "config.json")
+    entry = recipes.DATASETS.get(config.get("dataset", ""))
+    if entry is None:
+        raise AliError(f"{folder}: its config.json names no data set that this version of ali knows")
+    known = folder / "resume" / "data.json"
+    path = path or (checkpoint.read_json(known).get("path") if known.exists() else None)
+    if entry.needs and path is None:
+        raise AliError(f"{folder}: does not know where its data is; give its path ({entry.needs})")
+    return entry.open(path, **config.get("data", {}))
+
+
+@contextmanager
+def _noise(seed: int | None) -> Iterator[None]:
+    """Fix torch's noise for a while, and leave it as it was; do nothing without a seed."""
+    with torch.random.fork_rng(enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield
+
+
+def _like(given: Any, result: Tensor) -> Any:
+    return result if isinstance(given, Tensor) else result.cpu().numpy()

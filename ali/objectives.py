@@ -1,0 +1,102 @@
+r"""What the players of an adversarial game want, as functions of the discriminator's logits.
+
+An objective maps the logits of encoder pairs :math:`\rho_q = D(x, \hat z)` and of decoder pairs
+:math:`\rho_p = D(\tilde x, z)`, each of shape (n,), to the two players' losses:
+
+    ``(rho_q, rho_p) -> (loss_d, loss_g)``
+
+both to be made small. D is to find encoder pairs: high :math:`\rho_q`, low :math:`\rho_p`. An objective sees *both*
+logits, because minimax and relativistic losses can not be said otherwise. Penalties on D stand at the end of the file.
+No network of its own lives here. To add an objective, write it and add its line to ``OBJECTIVES``.
+"""
+
+from __future__ import annotations
+
+__all__ = ["OBJECTIVES", "Objective", "gradient_penalty", "hinge", "minimax", "nonsaturating", "relativistic"]
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Logits = Float[Tensor, " n"]
+Loss = Float[Tensor, ""]
+Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def nonsaturating(rho_q: Logits, rho_p: Logits) -> tuple[Loss, Loss]:
+    r"""Algorithm 1: D maximises eq. 1, the generators maximise eq. 4.
+
+    .. math::
+        L_d &= -\mathbb{E} \log D(x, \hat z) - \mathbb{E} \log (1 - D(\tilde x, z)) \\
+        L_g &= -\mathbb{E} \log (1 - D(x, \hat z)) - \mathbb{E} \log D(\tilde x, z)
+
+    With D the sigmoid of the logit, :math:`-\log D` is softplus of minus the logit: stable, never clipped.
+    """
+    loss_d = F.softplus(-rho_q).mean() + F.softplus(rho_p).mean()
+    loss_g = F.softplus(rho_q).mean() + F.softplus(-rho_p).mean()
+    return loss_d, loss_g
+
+
+def minimax(rho_q: Logits, rho_p: Logits) -> tuple[Loss, Loss]:
+    r"""The value function itself (eq. 1): :math:`L_d = -V`, :math:`L_g = V`. Its gradient vanishes when D wins."""
+    value = -F.softplus(-rho_q).mean() - F.softplus(rho_p).mean()
+    return -value, value
+
+
+def relativistic(rho_q: Logits, rho_p: Logits) -> tuple[Loss, Loss]:
+    r"""Pairs are compared with one another: D's landscape has no local minima that drop modes.
+
+    .. math:: L_d = \mathbb{E}\, \mathrm{softplus}(-(\rho_q - \rho_p)), \quad L_g = \mathbb{E}\, \mathrm{softplus}(\rho_q - \rho_p)
+
+    Source: Jolicoeur-Martineau 2018 (arXiv:1807.00734); as used by Huang et al. 2024, R3GAN (arXiv:2501.05441).
+    """
+    lead = rho_q - rho_p
+    return F.softplus(-lead).mean(), F.softplus(lead).mean()
+
+
+def hinge(rho_q: Logits, rho_p: Logits) -> tuple[Loss, Loss]:
+    r"""D stops caring about a pair once it is on the right side by a margin of one.
+
+    .. math:: L_d = \mathbb{E} \max(0, 1 - \rho_q) + \mathbb{E} \max(0, 1 + \rho_p), \quad L_g = \mathbb{E} \rho_q - \mathbb{E} \rho_p
+
+    Source: Lim and Ye 2017 (arXiv:1705.02894).
+    """
+    loss_d = F.relu(1 - rho_q).mean() + F.relu(1 + rho_p).mean()
+    loss_g = rho_q.mean() - rho_p.mean()
+    return loss_d, loss_g
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "nonsaturating": nonsaturating,
+    "minimax": minimax,
+    "relativistic": relativistic,
+    "hinge": hinge,
+}
+
+
+def gradient_penalty(discriminator: nn.Module, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"]) -> Loss:
+    r"""Squared slope of D's logit at a pair: R1 on encoder pairs, R2 on decoder pairs.
+
+    .. math:: \frac12 \mathbb{E} \left\| \nabla_{(x, z)} D(x, z) \right\|^2
+
+    Only D learns from it: the pair is taken as given.
+
+    Arguments:
+        discriminator: (x, z) to logits, without batch normalisation.
+        x, z: the pairs.
+
+    Raises:
+        ValueError: D normalises over the batch, so the slope at one pair depends on all others.
+
+    Source: Mescheder et al. 2018 (arXiv:1801.04406).
+    """
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training for module in discriminator.modules()):
+        raise ValueError(
+            "a gradient penalty needs a discriminator without batch normalisation, because each logit there depends "
+            "on the whole batch; take networks without it, or set the penalty to 0"
+        )
+    slope_x, slope_z = torch.func.grad(lambda x, z: discriminator(x, z).sum(), argnums=(0, 1))(x.detach(), z.detach())
+    return 0.5 * (slope_x.flatten(1).square().sum(1) + slope_z.square().sum(1)).mean()

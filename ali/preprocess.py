@@ -1,0 +1,157 @@
+"""Invertible maps between a person's data and the network's range.
+
+Fitted on training rows only, stored as JSON with the run. ``forward`` takes rows in the data's own units and layout to
+what a network sees; ``inverse`` takes them back, with the data's type: whole numbers are rounded and clipped.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Pixels", "Preprocess", "Standardise", "fit", "from_json"]
+
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ali.data.source import Source
+from ali.errors import AliError
+
+
+class Preprocess(Protocol):
+    """An invertible map, with the shape of one row on either side."""
+
+    def forward(self, x: Tensor) -> Tensor: ...
+    def inverse(self, x: Tensor) -> Tensor: ...
+    def check(self, x: Tensor, what: str) -> Tensor: ...
+    def to_json(self) -> dict: ...
+    @property
+    def network_shape(self) -> tuple[int, ...]: ...
+
+
+@dataclass(frozen=True)
+class Pixels:
+    r"""Images: pixels 0..maximum, channels last or none, to (channels, height, width) in [low, 1].
+
+    .. math:: x \mapsto \mathrm{low} + (1 - \mathrm{low}) \, x / \mathrm{maximum}
+
+    Arguments:
+        shape: of one image, (height, width) or (height, width, channels).
+        maximum: the brightest possible pixel: 255, 16 or 1.
+        low: 0 (the paper: sigmoid outputs) or -1 (tanh outputs).
+        dtype: of the data, as numpy calls it.
+    """
+
+    shape: tuple[int, ...]
+    maximum: float
+    low: float
+    dtype: str
+
+    @property
+    def network_shape(self) -> tuple[int, int, int]:
+        height, width, *channels = self.shape
+        return (channels[0] if channels else 1, height, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unsqueeze(-1) if len(self.shape) == 2 else x
+        return self.low + (1 - self.low) / self.maximum * x.movedim(-1, 1).to(torch.get_default_dtype())
+
+    def inverse(self, x: Tensor) -> Tensor:
+        x = ((x - self.low) * (self.maximum / (1 - self.low))).clamp(0, self.maximum).movedim(1, -1)
+        return _cast(x.squeeze(-1) if len(self.shape) == 2 else x, self.dtype)
+
+    def check(self, x: Tensor, what: str) -> Tensor:
+        """Refuse images of another size, and pixels out of range or not finite."""
+        _check_shape(x, self.shape, what, "images")
+        if not torch.isfinite(x.to(torch.float64)).all() or x.min() < 0 or x.max() > self.maximum:
+            raise AliError(f"{what}: pixels must lie in [0, {self.maximum:g}] as in the training data, found {_range(x)}")
+        return x
+
+    def to_json(self) -> dict:
+        return {"kind": "pixels", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Standardise:
+    r"""Rows of numbers to mean 0 and standard deviation 1 in every column (``paper``: left as they are).
+
+    .. math:: x_i \mapsto (x_i - \mathrm{mean}_i) / \mathrm{scale}_i
+    """
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    dtype: str
+
+    @property
+    def network_shape(self) -> tuple[int]:
+        return (len(self.mean),)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, scale = torch.tensor(self.mean, device=x.device), torch.tensor(self.scale, device=x.device)
+        return (x.to(mean.dtype) - mean) / scale
+
+    def inverse(self, x: Tensor) -> Tensor:
+        mean, scale = torch.tensor(self.mean, device=x.device), torch.tensor(self.scale, device=x.device)
+        return _cast(x * scale + mean, self.dtype)
+
+    def check(self, x: Tensor, what: str) -> Tensor:
+        """Refuse rows of another width, and numbers that are not finite."""
+        _check_shape(x, self.network_shape, what, "rows")
+        bad = (~torch.isfinite(x.to(torch.float64))).nonzero()
+        if len(bad):
+            row, column = bad[0].tolist()
+            raise AliError(f"{what}: row {row}, column {column} is {x[row, column].item()}; every number must be finite")
+        return x
+
+    def to_json(self) -> dict:
+        return {"kind": "standardise", **asdict(self)}
+
+
+def fit(source: Source, face: str) -> Preprocess:
+    """Choose and fit the map for some training rows.
+
+    Arguments:
+        source: images (3 or 4 dimensions) or rows of numbers (2 dimensions).
+        face: "paper" takes pixels to [0, 1] and leaves numbers as they are; "modern" takes pixels to [-1, 1] and
+            standardises numbers.
+
+    Raises:
+        AliError: a column is constant.
+    """
+    x = source.x
+    if x.ndim in (3, 4):
+        maximum = source.maximum or (np.iinfo(x.dtype).max if x.dtype.kind in "iu" else 1.0 if x.max() <= 1 else 255.0)
+        return Pixels(tuple(x.shape[1:]), float(maximum), 0.0 if face == "paper" else -1.0, str(x.dtype))
+    mean, scale = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
+    constant = np.flatnonzero(scale == 0)
+    if len(constant):
+        raise AliError(f"column {constant[0]} is constant ({x[0, constant[0]]}): leave it out, there is nothing to learn in it")
+    if face == "paper":
+        mean, scale = np.zeros_like(mean), np.ones_like(scale)
+    return Standardise(tuple(mean.tolist()), tuple(scale.tolist()), str(x.dtype))
+
+
+def from_json(state: dict) -> Preprocess:
+    """The map that ``to_json`` wrote."""
+    kinds = {"pixels": Pixels, "standardise": Standardise}
+    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in state.items() if key != "kind"}
+    return kinds[state["kind"]](**fields)
+
+
+def _cast(x: Tensor, dtype: str) -> Tensor:
+    kind = np.dtype(dtype)
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        x = x.round().clamp(limits.min, limits.max)
+    return x.to(torch.from_numpy(np.empty(0, kind)).dtype)
+
+
+def _check_shape(x: Tensor, shape: tuple[int, ...], what: str, things: str) -> None:
+    if tuple(x.shape[1:]) != tuple(shape):
+        wanted = " x ".join(map(str, shape))
+        raise AliError(f"{what}: this run knows {things} of shape {wanted}, got {' x '.join(map(str, x.shape[1:]))}")
+
+
+def _range(x: Tensor) -> str:
+    return "a value that is not finite" if not torch.isfinite(x.to(torch.float64)).all() else f"[{x.min():g}, {x.max():g}]"

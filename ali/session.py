@@ -1,0 +1,400 @@
+"""A run folder being written: from a recipe and data to a trained game, stoppable at any moment.
+
+A session consumes the loop (:func:`ali.train.play`): it logs, draws samples, checkpoints, and watches for losses that are no
+longer numbers. It is itself a generator of :class:`Report`, so a progress bar is a line of whoever consumes *it*.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Report", "Session", "Stopped"]
+
+import copy
+import json
+import math
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ali import __version__, checkpoint, pictures, preprocess, recipes
+from ali.data.source import Data, stream
+from ali.errors import AliError
+from ali.games.game import Generates
+from ali.train import play
+
+FRAMES = 32  # pictures of samples while it learns
+LINES = 400  # lines of the log
+
+
+class Report(NamedTuple):
+    """Where training stands.
+
+    Arguments:
+        step, steps: steps done, and in all.
+        rows: training rows seen so far.
+        rate: rows per second since this session began.
+        losses: what each player lost, averaged since the last report.
+    """
+
+    step: int
+    steps: int
+    rows: int
+    rate: float
+    losses: dict[str, float]
+
+    @property
+    def seconds_left(self) -> float:
+        return (self.steps - self.step) * self.rows / self.step / self.rate
+
+
+class Stopped(AliError):
+    """Training ended early, on purpose or because a loss was no longer a number; says how to go on."""
+
+    def __init__(self, words: str, status: int = 1):
+        super().__init__(words)
+        self.status = status
+
+
+class Session:
+    """A recipe applied to data, and the folder that the run is written to.
+
+    Arguments:
+        config: what ``config.json`` holds.
+        data: rows to learn from and rows held out.
+        recipe: the function that ``config["recipe"]`` names.
+        device: "auto", or what torch calls it.
+        folder: of the run, or None for a session that is never played (a dry run).
+    """
+
+    def __init__(self, config: dict[str, Any], data: Data, recipe: Callable[..., recipes.Run], device: str, folder: Path | None):
+        self.config, self.data, self.folder, self.device = config, data, folder, _device(device)
+        self.preprocess = preprocess.fit(data.train, config["arguments"].get("face", "modern"))
+        spec = recipes.Spec(self.preprocess.network_shape, data.train.classes)
+        config["spec"] = spec.to_json()
+        some = torch.from_numpy(np.ascontiguousarray(data.train.x[:: max(1, len(data.train) // 20_000)]))
+        torch.manual_seed(config["seed"])
+        self.run = recipe(replace(spec, mean=self.preprocess.forward(some).mean(0)), **config["arguments"])
+        self.run.game.to(self.device)
+        self.average = copy.deepcopy(self.run.game).eval() if self.run.decay else None
+        self.batch_size = min(self.run.batch_size, len(data.train))
+        self.steps = self.run.epochs * (len(data.train) // self.batch_size)
+        self.step = 0
+        self._stop, self._status = False, 0
+
+    @classmethod
+    def start(
+        cls,
+        dataset: str,
+        data: Data,
+        out: Path | str | None,
+        *,
+        recipe: str | Callable[..., recipes.Run] = "ali",
+        face: str = "modern",
+        seed: int = 0,
+        device: str = "auto",
+        path: str | None = None,
+        options: dict[str, Any] | None = None,
+        **arguments: Any,
+    ) -> Session:
+        """Begin a run; the folder appears whole, with its configuration, or not at all.
+
+        Arguments:
+            dataset: a name in ``recipes.DATASETS``, for its defaults.
+            data: the rows.
+            out: folder of the run; it must not exist yet. None for a dry run.
+            recipe: a name in ``recipes.RECIPES``, or a function.
+            face: "modern" or "paper".
+            seed: of the initial weights, the noise and the order of the rows.
+            device: "auto", "cpu", "cuda", ...
+            path: where the data was read from, for ``resume``; it stays in ``resume/``, which is nobody else's business.
+            options: what the data was opened with.
+            arguments: of the recipe.
+
+        Raises:
+            AliError: an unknown name, an argument out of range, or a folder that exists.
+        """
+        function, name = (recipe, f"custom:{recipe.__name__}") if callable(recipe) else (_named(recipe), recipe)
+        if dataset not in recipes.DATASETS:
+            raise AliError(f"unknown data set {dataset!r}: choose one of {', '.join(recipes.DATASETS)}")
+        if face not in ("modern", "paper"):
+            raise AliError(f"unknown face {face!r}: choose modern or paper")
+        known = recipes.defaults(function, dataset, face)
+        for argument in arguments:
+            if argument not in known:
+                raise AliError(f"{name} has no argument {argument!r}; it has {', '.join(known)}")
+        if not 0 <= seed < 2**63:
+            raise AliError(f"seed must be at least 0 and below 2^63, got {seed}")
+        config = {
+            "ali": __version__,
+            "torch": torch.__version__.split("+")[0],
+            "commit": _commit(),
+            "recipe": name,
+            "dataset": dataset,
+            "seed": seed,
+            "rows": len(data.train),
+            "fingerprint": data.train.fingerprint(),
+            "data": options or {},
+            "arguments": known | arguments,
+        }
+        folder = None if out is None else Path(out)
+        if folder is not None and folder.exists():
+            how = f"resume it with `ali train --resume {folder}`, " if (folder / "config.json").exists() else ""
+            raise AliError(f"{folder}: exists already; {how}choose another --out, or remove it")
+        session = cls(config, data, function, device, folder)
+        if folder is not None:
+            session._create(path)
+        return session
+
+    @classmethod
+    def resume(cls, folder: Path | str, data: Data, *, recipe: Callable[..., recipes.Run] | None = None, device: str = "auto") -> Session:
+        """Go on with a run that was stopped, killed, or never got to its first checkpoint.
+
+        Arguments:
+            folder: of the run.
+            data: the same rows as before.
+            recipe: the function, if it is none of this package's.
+
+        Raises:
+            AliError: not a run folder, a broken one, or other data.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise AliError(f"{folder}: no such run folder")
+        config = checkpoint.read_json(folder / "config.json")
+        if config["fingerprint"] != data.train.fingerprint():
+            raise AliError(f"{folder}: was trained on other rows ({config['rows']:,} of them; here are {len(data.train):,}): give it the same data")
+        session = cls(config, data, recipe or _named(config["recipe"]), device, folder)
+        state = folder / "resume" / "state.safetensors"
+        if state.exists():
+            session.step = checkpoint.read_state(state, session.run.game, session.average, session.run.optimizers)
+        return session
+
+    def stop(self, status: int = 0) -> None:
+        """Ask for a stop after the current step; safe to call from a signal handler.
+
+        Arguments:
+            status: exit status for the command line.
+        """
+        self._stop, self._status = True, status
+
+    def rehearse(self, steps: int = 3, warmup: int = 1) -> dict[str, float]:
+        """Play a few steps to measure what a run costs; the session is of no use afterwards.
+
+        Returns:
+            ``seconds_per_step`` (median), ``memory`` (bytes at the highest), ``steps`` and ``warmup``.
+        """
+        batches = stream(self.data.train, self.batch_size, self.config["seed"], 0, self.preprocess.forward, self.device)
+        self.run.game.train()
+        times, last = [], time.monotonic()
+        played = play(self.run.game, batches, self.run.optimizers, steps=self.steps, seed=0, average=self.average, decay=self.run.decay)
+        for _ in range(warmup + steps):
+            losses = next(played).losses
+            _ = [float(loss) for loss in losses.values()]  # waits for the device
+            times.append(time.monotonic() - last)
+            last = time.monotonic()
+        if self.device.type == "cuda":
+            memory = torch.cuda.max_memory_allocated(self.device)
+        else:
+            import resource
+
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return {"seconds_per_step": float(np.median(times[warmup:])), "memory": memory, "steps": steps, "warmup": warmup}
+
+    def play(self, save_every: float = 60.0) -> Iterator[Report]:
+        """Train to the end, writing the folder.
+
+        Arguments:
+            save_every: seconds between checkpoints.
+
+        Raises:
+            Stopped: a stop was asked for (a checkpoint is written first), or a loss is no longer a number (the last
+                checkpoint is left as it is).
+        """
+        assert self.folder is not None, "a dry run has no folder"
+        run, log, frames = self.run, _Log(self.folder, self.step), _moments(self.steps, FRAMES)
+        lines = set(_moments(self.steps, LINES))
+        batches = stream(self.data.train, self.batch_size, self.config["seed"], self.step, self.preprocess.forward, self.device)
+        began, saved, first, sums, count = time.monotonic(), time.monotonic(), self.step, {}, 0
+        if self.step == 0:
+            self._draw()
+        run.game.train()
+        for done, losses in play(
+            run.game, batches, run.optimizers, steps=self.steps, seed=self.config["seed"], start=self.step,
+            rate=run.rate, average=self.average, decay=run.decay,
+        ):  # fmt: skip
+            self.step = done
+            sums = {player: sums.get(player, 0.0) + loss for player, loss in losses.items()}
+            count += 1
+            # On the CPU each loss is looked at; on a GPU that would wait for the device, so every report.
+            if self.device.type == "cpu" or done in lines:
+                self._watch(losses)
+            if done in lines:
+                rate = (done - first) * self.batch_size / (time.monotonic() - began)
+                report = Report(done, self.steps, done * self.batch_size, rate, {p: float(s) / count for p, s in sums.items()})
+                sums, count = {}, 0
+                log.write(report)
+                yield report
+            if done in frames:
+                self._draw()
+            if self._stop or time.monotonic() - saved >= save_every:
+                self.save()
+                saved = time.monotonic()
+                if self._stop and done < self.steps:
+                    words = f"stopped after step {done:,} of {self.steps:,}, saved; go on with `ali train --resume {self.folder}`"
+                    raise Stopped(words, self._status)
+        self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint: first what going on needs, then what using the model needs.
+
+        Raises:
+            Stopped: a weight is no longer a number; nothing is written.
+        """
+        assert self.folder is not None
+        for name, weight in self.run.game.named_parameters():
+            if not torch.isfinite(weight).all():
+                raise Stopped(self._words(f"the weight {name} is no longer a finite number"))
+        state = self.folder / "resume" / "state.safetensors"
+        checkpoint.write_state(state, self.run.game, self.average, self.run.optimizers, self.step)
+        checkpoint.write_weights(self.folder / "model.safetensors", self.average or self.run.game)
+
+    def _create(self, path: str | None) -> None:
+        """Fill a folder under a temporary name, then give it its own."""
+        assert self.folder is not None
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.", dir=self.folder.parent))
+        except OSError as error:
+            raise AliError(f"{self.folder}: can not be written ({error.strerror}); choose another --out") from None
+        try:
+            checkpoint.write_json(temporary / "config.json", self.config)
+            checkpoint.write_json(temporary / "preprocess.json", self.preprocess.to_json())
+            checkpoint.write_text(temporary / "README.md", _card(self.config))
+            checkpoint.write_json(temporary / "resume" / "data.json", {"path": path and os.path.abspath(path)})
+            temporary.chmod(0o755)
+            os.rename(temporary, self.folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _watch(self, losses: dict[str, torch.Tensor]) -> None:
+        for player, loss in losses.items():
+            if not math.isfinite(loss):
+                raise Stopped(self._words(f"the loss of the {player} became {float(loss)}"))
+
+    def _words(self, what: str) -> str:
+        state = self.folder / "resume" / "state.safetensors" if self.folder else None
+        kept = "the last good checkpoint is intact" if state and state.exists() else "no checkpoint had been written yet"
+        return f"{what} at step {self.step:,} of {self.steps:,}; {kept}. Train again with a lower --lr, or another --seed"
+
+    def _draw(self) -> None:
+        """A picture of samples from the same codes each time; its noise is its own, training's is not touched."""
+        game = self.average or self.run.game
+        if not isinstance(game, Generates):
+            return
+        training = game.training
+        game.eval()
+        n = 64 if isinstance(self.preprocess, preprocess.Pixels) else 4000
+        z = torch.randn(n, game.prior.dim, generator=torch.Generator().manual_seed(0)).to(self.device)
+        with torch.no_grad():
+            x = self.preprocess.inverse(game.decode(z).mean).cpu().numpy()
+        game.train(training)
+        extent = 1.2 * float(np.abs(self.data.train.x[:10_000]).max())
+        drawn = pictures.picture(x, getattr(self.preprocess, "maximum", None), extent)
+        if drawn is not None:
+            file = self.folder / "samples" / f"step-{self.step:08d}.png"
+            file.parent.mkdir(exist_ok=True)
+            drawn.save(file)
+
+
+class _Log:
+    """``log.jsonl``; on resuming, lines of steps that are about to be done again are dropped."""
+
+    def __init__(self, folder: Path, step: int):
+        self.file = folder / "log.jsonl"
+        kept = [line for line in self._lines() if line["step"] <= step]
+        checkpoint.write_text(self.file, "".join(json.dumps(line) + "\n" for line in kept))
+        self.before, self.began = (kept[-1]["seconds"] if kept else 0.0), time.monotonic()
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        for line in self.file.read_text().splitlines() if self.file.exists() else []:
+            try:
+                yield json.loads(line)
+            except ValueError:  # the line that was being written when the run was killed
+                return
+
+    def write(self, report: Report) -> None:
+        seconds = self.before + time.monotonic() - self.began
+        line = {"step": report.step, "rows": report.rows, "seconds": round(seconds, 2), "rows_per_second": round(report.rate, 1)}
+        with open(self.file, "a") as log:
+            log.write(json.dumps(line | {f"loss_{player}": loss for player, loss in report.losses.items()}) + "\n")
+
+
+def _moments(steps: int, n: int) -> list[int]:
+    """At most n steps, evenly spread, the last one among them."""
+    return sorted({math.ceil(steps * (k + 1) / n) for k in range(n)})
+
+
+def _named(recipe: str) -> Callable[..., recipes.Run]:
+    if recipe.startswith("custom:"):
+        raise AliError(f"this run was made by a recipe of somebody's own, {recipe.removeprefix('custom:')!r}: hand it over as recipe=")
+    if recipe not in recipes.RECIPES:
+        raise AliError(f"unknown recipe {recipe!r}: choose one of {', '.join(recipes.RECIPES)}")
+    return recipes.RECIPES[recipe]
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise AliError(f"device {name!r} can not be used here ({str(error).splitlines()[0]}); take auto or cpu") from None
+    return device
+
+
+def _commit() -> str | None:
+    """The commit of this package, where it is run from a checkout of its own."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        return subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _card(config: dict[str, Any]) -> str:
+    """The model card: what Hugging Face shows of a folder."""
+    rows = "\n".join(f"| {name} | {value} |" for name, value in config["arguments"].items())
+    return f"""---
+library_name: ali
+tags: [adversarially-learned-inference, generative, encoder]
+---
+
+# {config["recipe"]} on {config["dataset"]}
+
+A decoder that turns codes z into data x and an encoder that turns x into z, trained together by `ali` {config["ali"]}
+on {config["rows"]:,} rows (seed {config["seed"]}).
+
+```python
+import ali
+
+model = ali.load("path/to/this/folder")
+x = model.sample(16)
+z = model.encode(x)
+```
+
+| argument | value |
+| --- | --- |
+{rows}
+"""
+

@@ -1,0 +1,187 @@
+r"""The row vocabulary of the paper's Tables 3 to 6, and the one function that turns rows into a network.
+
+A row is data: its columns are the paper's columns, in the paper's order::
+
+    #        kernel stride maps    BN?   dropout  nonlinearity
+    conv(      5,     1,    32,   True,    0.0,   "lrelu"),
+
+What the page does not say is a named argument of :func:`build`, with its source in the authors' code
+(github.com/IshmaelBelghazi/ALI): dropout falls on a row's *input*, element by element; a row that feeds batch
+normalisation has no bias; the last rows of encoder and decoder have a bias per pixel; convolutions are not padded.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Network", "Row", "build", "conv", "fourier", "linear", "tconv"]
+
+import math
+from typing import Literal, NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ali import layers
+
+Nonlinearity = Literal["lrelu", "relu", "maxout", "linear", "sigmoid", "tanh"]
+
+
+class Row(NamedTuple):
+    """One line of a table of hyperparameters."""
+
+    operation: Literal["conv", "tconv", "linear", "fourier"]
+    kernel: int
+    stride: int
+    maps: int
+    batch_norm: bool
+    dropout: float
+    nonlinearity: Nonlinearity
+    padding: int = 0
+    frequencies: tuple[float, ...] = ()
+
+
+def conv(kernel, stride, maps, batch_norm, dropout, nonlinearity, padding=0) -> Row:
+    """A convolution: kernel and stride in pixels, ``maps`` feature maps *after* the nonlinearity."""
+    return Row("conv", kernel, stride, maps, batch_norm, dropout, nonlinearity, padding)
+
+
+def tconv(kernel, stride, maps, batch_norm, dropout, nonlinearity, padding=0) -> Row:
+    """A transposed convolution (Dumoulin and Visin, 2016): the columns of :func:`conv`."""
+    return Row("tconv", kernel, stride, maps, batch_norm, dropout, nonlinearity, padding)
+
+
+def linear(maps, batch_norm, dropout, nonlinearity) -> Row:
+    """A fully connected layer with ``maps`` units *after* the nonlinearity."""
+    return Row("linear", 1, 1, maps, batch_norm, dropout, nonlinearity)
+
+
+def fourier(*frequencies: float) -> Row:
+    """Fourier features of the input (:class:`ali.layers.Fourier`), radians per unit."""
+    return Row("fourier", 1, 1, 0, False, 0.0, "linear", 0, frequencies)
+
+
+class Network(nn.Sequential):
+    """The layers of a table, with the shapes they announce: (n, *input_shape) to (n, *output_shape)."""
+
+    def __init__(self, *modules: nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...]):
+        super().__init__(*modules)
+        self.input_shape, self.output_shape = tuple(input_shape), tuple(output_shape)
+
+    @property
+    def size(self) -> int:
+        """Numbers, or maps of 1 x 1, in one row of the output."""
+        return math.prod(self.output_shape)
+
+    def forward(self, u: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        return super().forward(u.reshape(len(u), *self.input_shape))
+
+
+def build(
+    rows: tuple[Row, ...],
+    input: tuple[int, ...],
+    output: tuple[int, ...] | None = None,
+    *,
+    sigma: float | None = 0.01,
+    gain: float = 1.0,
+    slope: float = 0.1,
+    pieces: int = 2,
+    untied: bool = False,
+    logits: bool = False,
+    eps: float = 1e-4,
+    momentum: float = 0.05,
+) -> Network:
+    """Build a network from the rows of a table.
+
+    Arguments:
+        rows: the table; no rows are the identity.
+        input: announced input shape, (maps, height, width) or (features,).
+        output: announced output shape: checked if given, and maps of 1 x 1 are flattened, or features unflattened, to it.
+        sigma: standard deviation of the initial weights (Tables 3 to 6: 0.01); ``None`` for
+            He et al. 2015, ``gain * sqrt(2 / fan_in)``.
+        gain: factor on He's standard deviation.
+        slope: negative slope of the leaky ReLU.
+        pieces: linear pieces per maxout unit; a row counts its maps after the maximum, as Table 3 does.
+        untied: the last row has a bias per pixel instead of one per map (authors' code).
+        logits: leave out the last row's sigmoid; the losses are written on logits (authors' code: softplus).
+        eps: added to batch normalisation's variance (authors' code).
+        momentum: weight of the newest batch in batch normalisation's running statistics (authors' code).
+
+    Raises:
+        ValueError: the rows do not lead from ``input`` to ``output``; the message names the row.
+    """
+    modules: list[nn.Module] = []
+    shape = tuple(input)
+    if rows and rows[0].operation == "linear" and len(shape) > 1:
+        modules.append(nn.Flatten())
+        shape = (math.prod(shape),)
+
+    for number, row in enumerate(rows, 1):
+        last = number == len(rows)
+        if row.operation == "fourier":
+            modules.append(layers.Fourier(row.frequencies))
+            shape = (shape[0] * (1 + 2 * len(row.frequencies)),)
+            continue
+        if row.dropout:
+            modules.append(nn.Dropout(row.dropout))
+        maps = row.maps * (pieces if row.nonlinearity == "maxout" else 1)
+        per_pixel = untied and last
+        layer = _layer(row, shape[0], maps, bias=not (row.batch_norm or per_pixel))
+        _initialise(layer, sigma, gain, shape)
+        modules.append(layer)
+        shape = (maps, *(_size(row, size) for size in shape[1:]))
+        if min(shape) < 1:
+            raise ValueError(f"row {number} ({row.operation} {row.kernel}) leaves nothing of its input: {shape}")
+        if row.batch_norm:
+            norm = nn.BatchNorm1d if len(shape) == 1 else nn.BatchNorm2d
+            modules.append(norm(maps, eps=eps, momentum=momentum))
+        if per_pixel:
+            modules.append(layers.UntiedBias(shape))
+        modules.extend(_nonlinearity(row.nonlinearity, slope, pieces, skip_sigmoid=logits and last))
+        shape = (row.maps, *shape[1:])
+
+    if output is not None and shape != tuple(output):
+        if math.prod(shape) != math.prod(output) or min(len(shape), len(output)) > 1:
+            raise ValueError(f"the rows lead from {tuple(input)} to {shape}, not to the announced {tuple(output)}")
+        modules.append(nn.Flatten() if len(output) == 1 else nn.Unflatten(1, tuple(output)))
+        shape = tuple(output)
+    return Network(*modules, input_shape=tuple(input), output_shape=shape)
+
+
+def _layer(row: Row, channels: int, maps: int, bias: bool) -> nn.Linear | nn.Conv2d | nn.ConvTranspose2d:
+    if row.operation == "linear":
+        return nn.Linear(channels, maps, bias=bias)
+    convolution = nn.Conv2d if row.operation == "conv" else nn.ConvTranspose2d
+    return convolution(channels, maps, row.kernel, row.stride, row.padding, bias=bias)
+
+
+def _size(row: Row, size: int) -> int:
+    if row.operation == "tconv":
+        return (size - 1) * row.stride + row.kernel - 2 * row.padding
+    return (size + 2 * row.padding - row.kernel) // row.stride + 1
+
+
+def _nonlinearity(name: Nonlinearity, slope: float, pieces: int, skip_sigmoid: bool) -> list[nn.Module]:
+    if name == "linear" or (name == "sigmoid" and skip_sigmoid):
+        return []
+    return [
+        {
+            "lrelu": lambda: nn.LeakyReLU(slope),
+            "relu": lambda: nn.ReLU(),
+            "maxout": lambda: layers.Maxout(pieces),
+            "sigmoid": lambda: nn.Sigmoid(),
+            "tanh": lambda: nn.Tanh(),
+        }[name]()
+    ]
+
+
+def _initialise(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, sigma: float | None, gain: float, shape) -> None:
+    """Isotropic Gaussian weights and constant zero biases, as at the foot of Tables 3 to 6."""
+    if sigma is None:
+        fan_in = layer.weight[0].numel()
+        if isinstance(layer, nn.ConvTranspose2d):
+            # An output pixel of a transposed convolution sees (kernel / stride)^2 pixels of each input map, if it has them.
+            seen = min(layer.kernel_size[0] / layer.stride[0], shape[1])
+            fan_in = layer.in_channels * seen**2
+        sigma = gain * math.sqrt(2 / fan_in)
+    nn.init.normal_(layer.weight, std=sigma)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

@@ -1,0 +1,108 @@
+"""Networks for anybody's data: functions that return rows for an image of 8 to 128 pixels or a vector of any length.
+
+The exception among the tables: these rows come from no page. ``batch_norm=True`` follows the manner of Tables 3 to 6
+(batch normalisation in encoder and decoder, dropout in D); without it, penalties on D's gradient can be used.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Rows", "image", "mlp"]
+
+from typing import NamedTuple
+
+from ali.errors import AliError
+from ali.table import Row, conv, fourier, linear, tconv
+
+
+class Rows(NamedTuple):
+    """The tables of one model, under the names that the paper gives them."""
+
+    G_z: tuple[Row, ...]  # encoder, x to z
+    G_x: tuple[Row, ...]  # decoder, z to x
+    D_x: tuple[Row, ...]
+    D_z: tuple[Row, ...]
+    D_xz: tuple[Row, ...]
+
+
+def image(
+    shape: tuple[int, int, int], codes: int, width: int = 32, *, batch_norm: bool = False, dropout: float = 0.0, output: str = "tanh"
+) -> Rows:
+    """Convolutions that halve a square image down to 4 to 7 pixels, doubling the maps, and the same way back.
+
+    Arguments:
+        shape: (maps, size, size), size from 8 to 128 pixels.
+        codes: numbers that the encoder puts out: d for a deterministic encoder, 2d for a Gaussian one.
+        width: maps at full size over two; at most eight times as many at the bottom.
+        batch_norm: in encoder and decoder.
+        dropout: in D.
+        output: the decoder's last nonlinearity, "tanh" or "sigmoid".
+    """
+    maps, height, size = shape
+    if height != size or not 8 <= size <= 128:
+        raise AliError(f"images must be square, 8 to 128 pixels wide: got {height} x {size}; crop, pad or resize them first")
+    sizes = [size]
+    while sizes[-1] > 7:
+        sizes.append(sizes[-1] // 2)
+    widths = [min(width * 2**level, 8 * width) for level in range(len(sizes) - 1)]
+    # Kernel 4 halves an even size and doubles it back; kernel 5 does so for an odd one (2n + 1).
+    kernels = [4 + n % 2 for n in sizes[:-1]]
+    halving = list(zip(kernels, widths, strict=True))
+    bottom = sizes[-1]
+
+    G_z = (
+        *(conv(k, 2, w, batch_norm, 0.0, "lrelu", padding=1) for k, w in halving),
+        conv(bottom, 1, 2 * widths[-1], batch_norm, 0.0, "lrelu"),
+        conv(1, 1, codes, False, 0.0, "linear"),
+    )
+    G_x = (
+        tconv(bottom, 1, widths[-1], batch_norm, 0.0, "lrelu"),
+        *(tconv(k, 2, w, batch_norm, 0.0, "lrelu", padding=1) for k, w in zip(kernels[:0:-1], widths[-2::-1], strict=True)),
+        tconv(kernels[0], 2, width, batch_norm, 0.0, "lrelu", padding=1),
+        conv(1, 1, maps, False, 0.0, output),
+    )
+    D_x = (
+        *(conv(k, 2, w, False, dropout, "lrelu", padding=1) for k, w in halving),
+        conv(bottom, 1, 4 * width, False, dropout, "lrelu"),
+    )
+    D_z = (conv(1, 1, 4 * width, False, dropout, "lrelu"), conv(1, 1, 4 * width, False, dropout, "lrelu"))
+    D_xz = (
+        conv(1, 1, 8 * width, False, dropout, "lrelu"),
+        conv(1, 1, 8 * width, False, dropout, "lrelu"),
+        conv(1, 1, 1, False, dropout, "sigmoid"),
+    )
+    return Rows(G_z, G_x, D_x, D_z, D_xz)
+
+
+def mlp(
+    size: int,
+    codes: int,
+    width: int = 256,
+    depth: int = 2,
+    *,
+    batch_norm: bool = False,
+    output: str = "linear",
+    frequencies_x: tuple[float, ...] = (),
+    frequencies_z: tuple[float, ...] = (),
+) -> Rows:
+    """Fully connected networks for a vector of ``size`` numbers, or a small image flattened.
+
+    Arguments:
+        size: numbers in one row of x.
+        codes: numbers that the encoder puts out: d for a deterministic encoder, 2d for a Gaussian one.
+        width: units per layer.
+        depth: hidden layers of each network.
+        batch_norm: in encoder and decoder.
+        output: the decoder's last nonlinearity.
+        frequencies_x: Fourier features of x, for encoder and D; radians per unit.
+        frequencies_z: Fourier features of z, for the decoder.
+    """
+    hidden = tuple(linear(width, batch_norm, 0.0, "lrelu") for _ in range(depth))
+    see_x = (fourier(*frequencies_x),) if frequencies_x else ()
+    see_z = (fourier(*frequencies_z),) if frequencies_z else ()
+    return Rows(
+        G_z=(*see_x, *hidden, linear(codes, False, 0.0, "linear")),
+        G_x=(*see_z, *hidden, linear(size, False, 0.0, output)),
+        D_x=see_x,
+        D_z=(),
+        D_xz=(*(linear(width, False, 0.0, "lrelu") for _ in range(depth)), linear(1, False, 0.0, "sigmoid")),
+    )

@@ -1,0 +1,105 @@
+"""The one loop: every game is played here.
+
+It knows no game's name and no data set. What it does not do is done by whoever consumes it: :func:`play` is a
+generator, so progress bars, logs, checkpoints and a notebook's plots are lines of the consumer, never callbacks.
+
+Step ``k`` draws all its noise from (seed, k) alone, and its batch from (seed, k) too (:func:`ali.data.source.stream`): that is
+why a run that is stopped anywhere and resumed ends with the same weights, bit for bit.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Step", "constant", "hold_then_cosine", "play"]
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ali.data.source import Batch
+from ali.games.game import Game, parameters
+
+
+class Step(NamedTuple):
+    """What a step leaves behind: how many steps are done, and what each player lost (0-d tensors, on the device)."""
+
+    done: int
+    losses: dict[str, Tensor]
+
+
+def constant(progress: float) -> float:
+    """The paper's learning rate: always the same."""
+    return 1.0
+
+
+def hold_then_cosine(progress: float) -> float:
+    """Full learning rate for the first half, then half a cosine down to 1 %."""
+    return 1.0 if progress < 0.5 else 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (2 * progress - 1)))
+
+
+def play(
+    game: Game,
+    batches: Iterable[Batch],
+    optimizers: dict[str, Optimizer],
+    *,
+    steps: int,
+    seed: int,
+    start: int = 0,
+    rate: Callable[[float], float] = constant,
+    average: Game | None = None,
+    decay: float = 0.999,
+) -> Iterator[Step]:
+    """Play a game: Algorithm 1 for any number of players.
+
+    Arguments:
+        game: the players; updated in place, as are ``optimizers`` and ``average``.
+        batches: an endless stream, its next batch that of step ``start``.
+        optimizers: one for each player.
+        steps: total number of steps; the loop yields after each of those in [start, steps).
+        seed: of the noise.
+        rate: learning rate at a share of the training in [0, 1], as a factor on each optimiser's own.
+        average: a copy of the game to hold the exponential moving average of its weights.
+        decay: of that average, per step.
+    """
+    owned = {player: parameters(game, player) for player in game.players}
+    for optimizer in optimizers.values():
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+
+    for step, batch in zip(range(start, steps), batches, strict=False):
+        # All noise of this step comes from (seed, step).
+        torch.manual_seed(int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]))
+        progress = torch.tensor(step / steps, device=batch.x.device)
+        for optimizer in optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * rate(step / steps)
+
+        # Each round: fresh losses, every player's own gradient from the one graph, then all step together.
+        reported: dict[str, Tensor] = {}
+        for players in game.schedule:
+            losses = game.losses(batch, progress)
+            for player in players:
+                keep = player != players[-1]
+                losses[player].backward(inputs=owned[player], retain_graph=keep)
+            for player in players:
+                optimizers[player].step()
+                optimizers[player].zero_grad()
+                reported[player] = losses[player].detach()
+
+        # A short memory at first, so that the average forgets the initial weights.
+        if average is not None:
+            _average(average, game, min(decay, (1 + step) / (10 + step)))
+
+        yield Step(step + 1, reported)
+
+
+@torch.no_grad()
+def _average(average: Game, game: Game, decay: float) -> None:
+    """Average the weights, ``kept = decay * kept + (1 - decay) * weight``; copy what is not learned (running statistics)."""
+    torch._foreach_lerp_(list(average.parameters()), list(game.parameters()), 1 - decay)
+    for kept, buffer in zip(average.buffers(), game.buffers(), strict=True):
+        kept.copy_(buffer)
