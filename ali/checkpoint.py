@@ -137,8 +137,16 @@ def _replace(file: Path, write: Callable[[Path], Any]) -> None:
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
+        os.chmod(temporary, 0o666 & ~_umask())  # safetensors writes for the owner alone
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's file mode mask; it can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

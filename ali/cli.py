@@ -25,19 +25,30 @@ app = App(
     name="ali",
     version=__version__,
     help="Models that generate and infer: a decoder turns a code z into data x, an encoder turns x into z, a game trains both.",
-    help_format="markdown",
+    help_format="plaintext",  # rendering Markdown would cost half of the time that `ali --help` takes
+    default_parameter=Parameter(negative=()),
 )
 train = app.command(App(name="train", help="Train a game on a data set; its flags are the recipe's arguments."))
 
 Run = Annotated[Path, Parameter(help="Run folder, as `ali train` wrote it.")]
 Out = Annotated[Path, Parameter(help="Where to write.")]
-Rows = Annotated[Path | None, Parameter(help="Rows in the run's own units: .npy, for images also a PNG or a folder of them, for numbers also .csv or .parquet. Default: the run's own held-out rows.")]
+Rows = Annotated[
+    Path | None,
+    Parameter(
+        help="Rows in the run's own units: .npy, for images also a PNG or a folder of them, for numbers also .csv or .parquet. Default: the run's own held-out rows."
+    ),
+]
 Seed = Annotated[int | None, Parameter(help="Seed, for the same numbers again.")]
 Count = Annotated[int, Parameter(help="How many rows.")]
 
 
 @app.command
-def demo(*, out: Annotated[Path, Parameter(help="Run folder; one that is there already is replaced.")] = Path("runs/demo"), seed: Annotated[int, Parameter(help="Seed of weights, noise and order.")] = 0, epochs: Annotated[int | None, Parameter(help="Passes over the training rows. Default: those of `ali train digits`.")] = None) -> None:
+def demo(
+    *,
+    out: Annotated[Path, Parameter(help="Run folder; one that is there already is replaced.")] = Path("runs/demo"),
+    seed: Annotated[int, Parameter(help="Seed of weights, noise and order.")] = 0,
+    epochs: Annotated[int | None, Parameter(help="Passes over the training rows. Default: those of `ali train digits`.")] = None,
+) -> None:
     """Train on scikit-learn's handwritten digits, look at the result from all sides, and say what to try next."""
     import shutil
 
@@ -68,7 +79,14 @@ def sample(run: Run, *, out: Out = Path("samples.png"), n: Count = 64, seed: See
 
 
 @app.command
-def encode(run: Run, rows: Rows = None, *, out: Out = Path("codes.csv"), draw: Annotated[bool, Parameter(help="Sample q(z | x) instead of taking its mean.")] = False, seed: Seed = None) -> None:
+def encode(
+    run: Run,
+    rows: Rows = None,
+    *,
+    out: Out = Path("codes.csv"),
+    draw: Annotated[bool, Parameter(help="Sample q(z | x) instead of taking its mean.")] = False,
+    seed: Seed = None,
+) -> None:
     """Infer the codes of rows: .csv, .parquet or .npy, with columns z0, z1, ..."""
     from ali import files
 
@@ -78,7 +96,12 @@ def encode(run: Run, rows: Rows = None, *, out: Out = Path("codes.csv"), draw: A
 
 
 @app.command
-def decode(run: Run, codes: Annotated[Path, Parameter(help="Codes: .csv, .parquet or .npy, as `ali encode` writes them.")], *, out: Out = Path("decoded.png")) -> None:
+def decode(
+    run: Run,
+    codes: Annotated[Path, Parameter(help="Codes: .csv, .parquet or .npy, as `ali encode` writes them.")],
+    *,
+    out: Out = Path("decoded.png"),
+) -> None:
     """Generate the rows that codes stand for."""
     from ali import files
 
@@ -87,7 +110,15 @@ def decode(run: Run, codes: Annotated[Path, Parameter(help="Codes: .csv, .parque
 
 
 @app.command
-def reconstruct(run: Run, rows: Rows = None, *, out: Out = Path("reconstructions.png"), n: Count = 60, draw: Annotated[bool, Parameter(help="Sample q(z | x) instead of taking its mean.")] = False, seed: Seed = None) -> None:
+def reconstruct(
+    run: Run,
+    rows: Rows = None,
+    *,
+    out: Out = Path("reconstructions.png"),
+    n: Count = 60,
+    draw: Annotated[bool, Parameter(help="Sample q(z | x) instead of taking its mean.")] = False,
+    seed: Seed = None,
+) -> None:
     """Encode and decode; a PNG grid shows each of the first n originals beside its reconstruction, other files only the latter."""
     import numpy as np
 
@@ -102,7 +133,15 @@ def reconstruct(run: Run, rows: Rows = None, *, out: Out = Path("reconstructions
 
 
 @app.command
-def interpolate(run: Run, rows: Rows = None, *, out: Out = Path("interpolations.png"), n: Annotated[int, Parameter(help="Pairs: row 0 with row n, row 1 with row n + 1, ...")] = 8, steps: Annotated[int, Parameter(help="Points of each walk, both ends among them.")] = 9, how: Annotated[Literal["linear", "spherical"], Parameter(help="Along a straight line, or along the sphere.")] = "linear") -> None:
+def interpolate(
+    run: Run,
+    rows: Rows = None,
+    *,
+    out: Out = Path("interpolations.png"),
+    n: Annotated[int, Parameter(help="Pairs: row 0 with row n, row 1 with row n + 1, ...")] = 8,
+    steps: Annotated[int, Parameter(help="Points of each walk, both ends among them.")] = 9,
+    how: Annotated[Literal["linear", "spherical"], Parameter(help="Along a straight line, or along the sphere.")] = "linear",
+) -> None:
     """Walk from row to row through the latent space."""
     model = _load(run)
     x = _rows(model, run, rows)
@@ -114,13 +153,26 @@ def interpolate(run: Run, rows: Rows = None, *, out: Out = Path("interpolations.
 
 
 @app.command
-def evaluate(run: Run, data: Annotated[str | None, Parameter(help="Where the run's data is now, if it has moved.")] = None, *, out: Annotated[Path | None, Parameter(help="Where to write. Default: the run folder.")] = None) -> None:
+def evaluate(
+    run: Run,
+    data: Annotated[str | None, Parameter(help="Where the run's data is now, if it has moved.")] = None,
+    *,
+    out: Annotated[Path | None, Parameter(help="Where to write. Default: the run folder.")] = None,
+) -> None:
     """Measure a run on rows that it never saw: prints the numbers; writes metrics.json, figures and report.html."""
     _report(run, data, out)
 
 
 @train.default
-def resume(dataset: str | None = None, /, *, resume: Annotated[Path | None, Parameter(help="Go on with a run that was stopped or killed.")] = None, data: Annotated[str | None, Parameter(help="Where its data is now, if it has moved.")] = None, device: Annotated[str, Parameter(help="auto, cpu, cuda, ...")] = "auto", save_every: Annotated[float, Parameter(help="Seconds between checkpoints.")] = 60.0) -> None:
+def resume(
+    dataset: str | None = None,
+    /,
+    *,
+    resume: Annotated[Path | None, Parameter(help="Go on with a run that was stopped or killed.")] = None,
+    data: Annotated[str | None, Parameter(help="Where its data is now, if it has moved.")] = None,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda, ...")] = "auto",
+    save_every: Annotated[float, Parameter(help="Seconds between checkpoints.")] = 60.0,
+) -> None:
     """Train a game on a data set, or go on with a run (`--resume RUN`)."""
     from ali import recipes
     from ali.model import open_data
@@ -183,10 +235,12 @@ def _training_command(name: str, recipe, face: str):
     words = {p.arg_name: p.description for p in parse(inspect.getdoc(entry.function()) or "").params}
 
     def flag(parameter: str, kind: Any, default: Any, help: str) -> inspect.Parameter:
-        return inspect.Parameter(parameter, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, Parameter(help=help)])
+        return inspect.Parameter(
+            parameter, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, Parameter(help=help)]
+        )
 
     parameters = [
-        *([inspect.Parameter("path", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Annotated[str, Parameter(help=entry.needs)])] if entry.needs else []),
+        *([inspect.Parameter("path", inspect.Parameter.POSITIONAL_ONLY, annotation=Annotated[str, Parameter(help=entry.needs)])] if entry.needs else []),
         flag("out", Path | None, None, f"Run folder to write. Default: runs/{_shown(name)}, with a number if that is taken."),
         flag("seed", int, 0, "Seed of weights, noise and order of rows."),
         flag("dry_run", bool, False, "Print networks, parameters, memory and time on this machine; train nothing."),
@@ -198,9 +252,11 @@ def _training_command(name: str, recipe, face: str):
         *(flag(key, flags[key].annotation, default, described.get(key) or "") for key, default in known.items()),
     ]  # fmt: skip
 
-    def command(path=None, *, out, seed, dry_run, recipe, device, save_every, tensorboard, **arguments) -> None:
-        opened = {key: arguments.pop(key) for key in options}
-        _train(name, path, opened, out, dry_run, save_every, tensorboard, seed=seed, recipe=_recipe(recipe), device=device, **arguments)
+    def command(path: str | None = None, /, **given: Any) -> None:
+        # cyclopts passes what was given on the command line; the rest stands in the signature.
+        flags = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | given
+        opened = {key: flags.pop(key) for key in options}
+        _train(name, path, opened, **flags | {"recipe": _recipe(flags["recipe"])})
 
     command.__signature__ = inspect.Signature(parameters)  # pyrefly: ignore
     command.__doc__ = f"{entry.about[0].upper()}{entry.about[1:]}."
@@ -208,7 +264,17 @@ def _training_command(name: str, recipe, face: str):
     return command
 
 
-def _train(name: str, path: str | None, opened: dict[str, Any], out: Path | None, dry_run: bool, save_every: float, tensorboard: bool, **options: Any) -> None:
+def _train(
+    name: str,
+    path: str | None,
+    opened: dict[str, Any],
+    *,
+    out: Path | None,
+    dry_run: bool,
+    save_every: float,
+    tensorboard: bool,
+    **options: Any,
+) -> None:
     from ali.session import Session
 
     data = _dataset(name).open(path, **opened)
@@ -274,8 +340,18 @@ def _rehearse(session: Session) -> None:
     print("measuring a few steps ...", flush=True)
     cost = session.rehearse()
     total = cost["seconds_per_step"] * session.steps
-    time = f"{total:.0f} s" if total < 120 else f"{total / 60:.0f} min" if total < 7200 else f"{total / 3600:.1f} h" if total < 172_800 else f"{total / 86_400:.1f} days"
-    print(f"memory: {cost['memory'] / 2**20:,.0f} MiB at its highest, of which {session.data.train.x.nbytes / 2**20:,.0f} MiB are training rows")
+    time = (
+        f"{total:.0f} s"
+        if total < 120
+        else f"{total / 60:.0f} min"
+        if total < 7200
+        else f"{total / 3600:.1f} h"
+        if total < 172_800
+        else f"{total / 86_400:.1f} days"
+    )
+    print(
+        f"memory: {cost['memory'] / 2**20:,.0f} MiB at its highest, of which {session.data.train.x.nbytes / 2**20:,.0f} MiB are training rows"
+    )
     print(
         f"time: about {time} on this machine ({session.device}): {session.steps:,} steps of {session.batch_size} rows at "
         f"{cost['seconds_per_step']:.3f} s (median of {cost['steps']:.0f} after {cost['warmup']:.0f} to warm up)"
@@ -366,7 +442,10 @@ def _recipe(name: str):
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise AliError(f"{file}: can not be loaded ({type(error).__name__}: {error})") from error
     if not callable(getattr(module, function, None)):
         raise AliError(f"{file}: has no function {function!r}")
     return getattr(module, function)

@@ -121,7 +121,8 @@ class Session:
         Raises:
             AliError: an unknown name, an argument out of range, or a folder that exists.
         """
-        function, name = (recipe, f"custom:{recipe.__name__}") if callable(recipe) else (_named(recipe), recipe)
+        function = recipe if callable(recipe) else _named(recipe)
+        name = next((name for name, known in recipes.RECIPES.items() if known is function), f"custom:{function.__name__}")
         if dataset not in recipes.DATASETS:
             raise AliError(f"unknown data set {dataset!r}: choose one of {', '.join(recipes.DATASETS)}")
         if face not in ("modern", "paper"):
@@ -170,7 +171,9 @@ class Session:
             raise AliError(f"{folder}: no such run folder")
         config = checkpoint.read_json(folder / "config.json")
         if config["fingerprint"] != data.train.fingerprint():
-            raise AliError(f"{folder}: was trained on other rows ({config['rows']:,} of them; here are {len(data.train):,}): give it the same data")
+            raise AliError(
+                f"{folder}: was trained on other rows ({config['rows']:,} of them; here are {len(data.train):,}): give it the same data"
+            )
         session = cls(config, data, recipe or _named(config["recipe"]), device, folder)
         state = folder / "resume" / "state.safetensors"
         if state.exists():
@@ -397,4 +400,3 @@ z = model.encode(x)
 | --- | --- |
 {rows}
 """
-

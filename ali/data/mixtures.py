@@ -45,7 +45,7 @@ def centres(shape: str) -> np.ndarray:
     return SHAPES[shape]()
 
 
-def mixture(shape: str = "grid", n: int = 100_000, seed: int = 0) -> Data:
+def mixture(shape: str = "grid", n: int = 100_000, data_seed: int = 0) -> Data:
     r"""Draw from a mixture of equal Gaussians.
 
     .. math:: q(x) = \frac{1}{K} \sum_k \mathcal{N}(x | m_k, 0.05^2 I)
@@ -53,12 +53,12 @@ def mixture(shape: str = "grid", n: int = 100_000, seed: int = 0) -> Data:
     Arguments:
         shape: "grid" (25 components, section 4.5), "rings" (24) or "spirals" (24).
         n: training rows (section 4.5: 100,000); 10,000 more are held out, as there.
-        seed: of the draw.
+        data_seed: of the draw.
     """
     if n < 1:
         raise AliError(f"n counts the training rows: at least 1, got {n}")
     means = centres(shape)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(data_seed)
 
     def draw(rows: int) -> Source:
         y = generator.integers(len(means), size=rows)

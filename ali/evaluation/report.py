@@ -86,7 +86,9 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
     log = run / "log.jsonl"
     if log.exists():
         lines = [json.loads(line) for line in log.read_text().splitlines()]
-        show("Learning curves", "What each player lost; in an adversarial game neither has to go down.", "curves.png", figures.curves(lines))
+        show(
+            "Learning curves", "What each player lost; in an adversarial game neither has to go down.", "curves.png", figures.curves(lines)
+        )
     checkpoint.write_text(out / "report.html", _page(model, values, shown))
     return values
 
