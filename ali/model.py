@@ -48,7 +48,7 @@ class Model:
     @staticmethod
     def train(
         dataset: str,
-        data: np.ndarray | tuple[np.ndarray, np.ndarray] | Data | str | None = None,
+        data: np.ndarray | tuple[np.ndarray, np.ndarray] | Data | str | Path | None = None,
         *,
         out: str | Path,
         report: Callable[[Report], None] = lambda report: None,
@@ -73,7 +73,7 @@ class Model:
         path = str(data) if isinstance(data, str | Path) else None
         if isinstance(data, Data):
             rows = data
-        elif data is None or path is not None:
+        elif data is None or isinstance(data, str | Path):
             rows = recipes.DATASETS[dataset].open(path)
         else:
             x, y = data if isinstance(data, tuple) else (data, None)

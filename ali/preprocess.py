@@ -8,8 +8,9 @@ from __future__ import annotations
 
 __all__ = ["Pixels", "Preprocess", "Standardise", "fit", "from_json"]
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from ali.data.source import Source
 from ali.errors import AliError
 
 
+@runtime_checkable
 class Preprocess(Protocol):
     """An invertible map, with the shape of one row on either side."""
 
@@ -134,8 +136,8 @@ def fit(source: Source, face: str) -> Preprocess:
 
 def from_json(state: dict) -> Preprocess:
     """The map that ``to_json`` wrote."""
-    kinds = {"pixels": Pixels, "standardise": Standardise}
-    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in state.items() if key != "kind"}
+    kinds: dict[str, Callable[..., Preprocess]] = {"pixels": Pixels, "standardise": Standardise}
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in state.items() if key != "kind"}
     return kinds[state["kind"]](**fields)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 __all__ = ["DATASETS", "RECIPES", "Dataset", "Run", "Spec", "ali", "bigan", "defaults"]
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
@@ -86,8 +86,8 @@ def ali(
     latent: int = 32,
     width: int = 32,
     depth: int = 2,
-    frequencies_x: tuple[float, ...] = (),
-    frequencies_z: tuple[float, ...] = (),
+    frequencies_x: Sequence[float] = (),
+    frequencies_z: Sequence[float] = (),
     objective: str = "relativistic",
     penalty: float = 0.1,
     penalty_end: float = 0.1,
@@ -143,7 +143,7 @@ def ali(
         raise AliError("penalty_end can not be 0 while penalty is not, since it is reached geometrically: take a small number")
 
     E, G, D = _networks(spec, face, networks, encoder, latent, width, depth, tuple(frequencies_x), tuple(frequencies_z))
-    make = games.BiGAN if encoder == "deterministic" else games.ALI
+    make: Callable[..., Game] = games.BiGAN if encoder == "deterministic" else games.ALI
     game = make(
         E,
         G,
@@ -284,7 +284,7 @@ DATASETS: dict[str, Dataset] = {
     "digits": Dataset(
         "scikit-learn's 1,797 handwritten digits, 8 x 8 grey; nothing is downloaded",
         "digits:digits",
-        modern={"networks": "mlp", "latent": 16, "width": 256, "cycle": 20.0, "regression": 1.0, "lr": 2e-3, "epochs": 143},
+        modern={"networks": "mlp", "latent": 16, "width": 256, "depth": 3, "cycle": 20.0, "regression": 1.0, "lr": 2e-3, "epochs": 143},
         paper={"networks": "conv", "latent": 16, "width": 32, "epochs": 200},
     ),
     "mixture": Dataset(
@@ -292,7 +292,8 @@ DATASETS: dict[str, Dataset] = {
         "mixtures:mixture",
         modern={
             "networks": "mlp", "latent": 2, "width": 128, "depth": 3, "frequencies_x": (3, 6, 12, 25), "frequencies_z": (1, 2, 4, 8),
-            "penalty": 0.05, "penalty_end": 0.0025, "cycle": 1.0, "regression": 1.0, "lr": 4e-3, "batch_size": 128, "epochs": 8, "ema": 0.995,
+            "penalty": 0.05, "penalty_end": 0.0025, "cycle": 1.0, "regression": 1.0, "lr": 4e-3, "batch_size": 128,
+            "epochs": 8, "ema": 0.995,
         },
         paper={"networks": "mixture", "encoder": "implicit", "latent": 2, "beta1": 0.2, "epochs": 200},
     ),
@@ -300,7 +301,10 @@ DATASETS: dict[str, Dataset] = {
         "MNIST, 28 x 28 grey, from Parquet files or .npz",
         "arrays:images",
         needs="a folder of Parquet files in the Hugging Face image convention, or an .npz file with x_train and x_test",
-        modern={"networks": "mlp", "latent": 32, "width": 512, "penalty": 0.05, "penalty_end": 0.05, "lr": 1e-3, "batch_size": 100, "epochs": 12},
+        modern={
+            "networks": "mlp", "latent": 32, "width": 512, "penalty": 0.05, "penalty_end": 0.05, "lr": 1e-3,
+            "batch_size": 100, "epochs": 12,
+        },
         paper={"networks": "conv", "latent": 64, "width": 32, "epochs": 100},
     ),
     "cifar10": Dataset(

@@ -71,11 +71,14 @@ class Session:
         data: rows to learn from and rows held out.
         recipe: the function that ``config["recipe"]`` names.
         device: "auto", or what torch calls it.
-        folder: of the run, or None for a session that is never played (a dry run).
+        folder: of the run; nothing is written before it is played.
+        path: where the data was read from, for resuming.
     """
 
-    def __init__(self, config: dict[str, Any], data: Data, recipe: Callable[..., recipes.Run], device: str, folder: Path | None):
-        self.config, self.data, self.folder, self.device = config, data, folder, _device(device)
+    def __init__(
+        self, config: dict[str, Any], data: Data, recipe: Callable[..., recipes.Run], device: str, folder: Path, path: str | None = None
+    ):
+        self.config, self.data, self.folder, self.path, self.device = config, data, folder, path, _device(device)
         self.preprocess = preprocess.fit(data.train, config["arguments"].get("face", "modern"))
         spec = recipes.Spec(self.preprocess.network_shape, data.train.classes)
         config["spec"] = spec.to_json()
@@ -94,7 +97,7 @@ class Session:
         cls,
         dataset: str,
         data: Data,
-        out: Path | str | None,
+        out: Path | str,
         *,
         recipe: str | Callable[..., recipes.Run] = "ali",
         face: str = "modern",
@@ -104,12 +107,12 @@ class Session:
         options: dict[str, Any] | None = None,
         **arguments: Any,
     ) -> Session:
-        """Begin a run; the folder appears whole, with its configuration, or not at all.
+        """Begin a run.
 
         Arguments:
             dataset: a name in ``recipes.DATASETS``, for its defaults.
             data: the rows.
-            out: folder of the run; it must not exist yet. None for a dry run.
+            out: folder of the run; it must not exist yet.
             recipe: a name in ``recipes.RECIPES``, or a function.
             face: "modern" or "paper".
             seed: of the initial weights, the noise and the order of the rows.
@@ -145,14 +148,11 @@ class Session:
             "data": options or {},
             "arguments": known | arguments,
         }
-        folder = None if out is None else Path(out)
-        if folder is not None and folder.exists():
+        folder = Path(out)
+        if folder.exists():
             how = f"resume it with `ali train --resume {folder}`, " if (folder / "config.json").exists() else ""
             raise AliError(f"{folder}: exists already; {how}choose another --out, or remove it")
-        session = cls(config, data, function, device, folder)
-        if folder is not None:
-            session._create(path)
-        return session
+        return cls(config, data, function, device, folder, path)
 
     @classmethod
     def resume(cls, folder: Path | str, data: Data, *, recipe: Callable[..., recipes.Run] | None = None, device: str = "auto") -> Session:
@@ -221,7 +221,8 @@ class Session:
             Stopped: a stop was asked for (a checkpoint is written first), or a loss is no longer a number (the last
                 checkpoint is left as it is).
         """
-        assert self.folder is not None, "a dry run has no folder"
+        if not self.folder.exists():
+            self._create()
         run, log, frames = self.run, _Log(self.folder, self.step), _moments(self.steps, FRAMES)
         lines = set(_moments(self.steps, LINES))
         batches = stream(self.data.train, self.batch_size, self.config["seed"], self.step, self.preprocess.forward, self.device)
@@ -261,7 +262,6 @@ class Session:
         Raises:
             Stopped: a weight is no longer a number; nothing is written.
         """
-        assert self.folder is not None
         for name, weight in self.run.game.named_parameters():
             if not torch.isfinite(weight).all():
                 raise Stopped(self._words(f"the weight {name} is no longer a finite number"))
@@ -269,9 +269,8 @@ class Session:
         checkpoint.write_state(state, self.run.game, self.average, self.run.optimizers, self.step)
         checkpoint.write_weights(self.folder / "model.safetensors", self.average or self.run.game)
 
-    def _create(self, path: str | None) -> None:
-        """Fill a folder under a temporary name, then give it its own."""
-        assert self.folder is not None
+    def _create(self) -> None:
+        """Fill a folder under a temporary name, then give it its own: it appears whole or not at all."""
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.", dir=self.folder.parent))
@@ -281,7 +280,7 @@ class Session:
             checkpoint.write_json(temporary / "config.json", self.config)
             checkpoint.write_json(temporary / "preprocess.json", self.preprocess.to_json())
             checkpoint.write_text(temporary / "README.md", _card(self.config))
-            checkpoint.write_json(temporary / "resume" / "data.json", {"path": path and os.path.abspath(path)})
+            checkpoint.write_json(temporary / "resume" / "data.json", {"path": self.path and os.path.abspath(self.path)})
             temporary.chmod(0o755)
             os.rename(temporary, self.folder)
         finally:
@@ -293,22 +292,23 @@ class Session:
                 raise Stopped(self._words(f"the loss of the {player} became {float(loss)}"))
 
     def _words(self, what: str) -> str:
-        state = self.folder / "resume" / "state.safetensors" if self.folder else None
-        kept = "the last good checkpoint is intact" if state and state.exists() else "no checkpoint had been written yet"
+        state = self.folder / "resume" / "state.safetensors"
+        kept = "the last good checkpoint is intact" if state.exists() else "no checkpoint had been written yet"
         return f"{what} at step {self.step:,} of {self.steps:,}; {kept}. Train again with a lower --lr, or another --seed"
 
     def _draw(self) -> None:
         """A picture of samples from the same codes each time; its noise is its own, training's is not touched."""
-        game = self.average or self.run.game
+        networks = self.average or self.run.game
+        game: Any = networks
         if not isinstance(game, Generates):
             return
-        training = game.training
-        game.eval()
+        training = networks.training
+        networks.eval()
         n = 64 if isinstance(self.preprocess, preprocess.Pixels) else 4000
         z = torch.randn(n, game.prior.dim, generator=torch.Generator().manual_seed(0)).to(self.device)
         with torch.no_grad():
             x = self.preprocess.inverse(game.decode(z).mean).cpu().numpy()
-        game.train(training)
+        networks.train(training)
         extent = 1.2 * float(np.abs(self.data.train.x[:10_000]).max())
         drawn = pictures.picture(x, getattr(self.preprocess, "maximum", None), extent)
         if drawn is not None:

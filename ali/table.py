@@ -71,8 +71,8 @@ class Network(nn.Sequential):
         """Numbers, or maps of 1 x 1, in one row of the output."""
         return math.prod(self.output_shape)
 
-    def forward(self, u: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        return super().forward(u.reshape(len(u), *self.input_shape))
+    def forward(self, input: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        return super().forward(input.reshape(len(input), *self.input_shape))
 
 
 def build(

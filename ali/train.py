@@ -100,6 +100,7 @@ def play(
 @torch.no_grad()
 def _average(average: Game, game: Game, decay: float) -> None:
     """Average the weights, ``kept = decay * kept + (1 - decay) * weight``; copy what is not learned (running statistics)."""
-    torch._foreach_lerp_(list(average.parameters()), list(game.parameters()), 1 - decay)
+    for kept, weight in zip(average.parameters(), game.parameters(), strict=True):
+        kept.lerp_(weight, 1 - decay)
     for kept, buffer in zip(average.buffers(), game.buffers(), strict=True):
         kept.copy_(buffer)

@@ -17,6 +17,5 @@ def digits(hold_out: float = 400 / 1797) -> Data:
     """
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    x, y = bunch.images.astype(np.uint8), bunch.target.astype(np.int64)
-    return split(Source(x, y, tuple("0123456789"), maximum=16), hold_out)
+    x, y = map(np.asarray, load_digits(return_X_y=True))
+    return split(Source(x.reshape(-1, 8, 8).astype(np.uint8), y.astype(np.int64), tuple("0123456789"), maximum=16.0), hold_out)

@@ -52,7 +52,7 @@ def two_sample_accuracy(x: np.ndarray, x_tilde: np.ndarray) -> float:
     n = min(len(x), len(x_tilde))
     both = np.concatenate([_flat(x)[:n], _flat(x_tilde)[:n]])
     label = np.repeat([0, 1], n)
-    neighbour = NearestNeighbors(n_neighbors=1).fit(both).kneighbors(return_distance=False)[:, 0]
+    neighbour = np.asarray(NearestNeighbors(n_neighbors=1).fit(both).kneighbors(return_distance=False))[:, 0]
     return float((label[neighbour] == label).mean())
 
 

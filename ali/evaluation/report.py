@@ -113,10 +113,13 @@ def _page(model: Model, values: dict[str, float], shown: list[tuple[str, str, Pa
     config = model.config
     title = f"{config['recipe']} on {config['dataset']}"
     rows = "".join(
-        f"<tr><td>{html.escape(LINES[key][0])}</td><td class=n>{value:{LINES[key][1]}}</td><td class=w>{html.escape(LINES[key][2])}</td></tr>"
-        for key, value in values.items()
+        f"<tr><td>{html.escape(name)}</td><td class=n>{values[key]:{form}}</td><td class=w>{html.escape(words)}</td></tr>"
+        for key, (name, form, words) in LINES.items()
+        if key in values
     )
-    arguments = "".join(f"<tr><td>{html.escape(k)}</td><td class=n>{html.escape(str(v))}</td></tr>" for k, v in config["arguments"].items())
+    arguments = "".join(
+        f"<tr><td>{html.escape(key)}</td><td class=n>{html.escape(str(value))}</td></tr>" for key, value in config["arguments"].items()
+    )
     sections = "".join(
         f"<section><h2>{html.escape(name)}</h2><p>{html.escape(words)}</p><img alt='{html.escape(name)}' src='{_inline(file)}'></section>"
         for name, words, file in shown
@@ -128,7 +131,8 @@ body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 72rem; mar
 h1 {{ margin-bottom: 0; }} h2 {{ margin: 0 0 .2rem; font-size: 1.15rem; }} p {{ margin: 0 0 .6rem; color: #555; }}
 main {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 2rem; margin-top: 2rem; }}
 img {{ max-width: 100%; image-rendering: pixelated; }} table {{ border-collapse: collapse; margin: 1rem 0; }}
-td {{ padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #eee; vertical-align: top; }} .n {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
+td {{ padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #eee; vertical-align: top; }}
+.n {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
 .w {{ color: #777; }} details {{ margin-top: 2rem; }}
 </style></head><body>
 <h1>{html.escape(title)}</h1>

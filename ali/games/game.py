@@ -12,7 +12,7 @@ from __future__ import annotations
 __all__ = ["Game", "Generates", "Infers", "judge", "parameters"]
 
 import abc
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -32,7 +32,7 @@ class Game(nn.Module, abc.ABC):
     """
 
     players: dict[str, list[nn.Module]]
-    schedule: ClassVar[tuple[tuple[str, ...], ...]] | tuple[tuple[str, ...], ...] = (("discriminator", "generator"),)
+    schedule: tuple[tuple[str, ...], ...] = (("discriminator", "generator"),)
 
     @abc.abstractmethod
     def losses(self, batch: Batch, progress: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:

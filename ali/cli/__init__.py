@@ -1,0 +1,211 @@
+"""The command line: short functions around the verbs. ``ali --help`` does not load torch.
+
+The verbs of a finished run stand here, ``ali train`` in training.py.
+"""
+
+from __future__ import annotations
+
+__all__ = ["app", "main"]
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from ali import __version__
+from ali.errors import AliError
+
+app = App(
+    name="ali",
+    version=__version__,
+    help="Models that generate and infer: a decoder turns a code z into data x, an encoder turns x into z, a game trains both.",
+    help_format="plaintext",  # rendering Markdown would cost half of the time that `ali --help` takes
+    default_parameter=Parameter(negative=()),
+)
+train = app.command(App(name="train", help="Train a game on a data set; its flags are the recipe's arguments."))
+
+ROWS = "Rows in the run's own units: .npy; images also .png or a folder of them; numbers also .csv or .parquet. Default: its held-out rows."
+Run = Annotated[Path, Parameter(help="Run folder, as `ali train` wrote it.")]
+Rows = Annotated[Path | None, Parameter(help=ROWS)]
+Codes = Annotated[Path, Parameter(help="Codes: .csv, .parquet or .npy, as `ali encode` writes them.")]
+Out = Annotated[Path, Parameter(help="Where to write.")]
+Seed = Annotated[int | None, Parameter(help="Seed, for the same numbers again.")]
+Count = Annotated[int, Parameter(help="How many rows.")]
+Pairs = Annotated[int, Parameter(help="Pairs: row 0 with row n, row 1 with row n + 1, ...")]
+Draw = Annotated[bool, Parameter(help="Sample q(z | x) instead of taking its mean.")]
+Steps = Annotated[int, Parameter(help="Points of each walk, both ends among them.")]
+How = Annotated[Literal["linear", "spherical"], Parameter(help="Along a straight line, or along the sphere.")]
+Moved = Annotated[str | None, Parameter(help="Where the run's data is now, if it has moved.")]
+Report = Annotated[Path | None, Parameter(help="Where to write. Default: the run folder.")]
+
+
+@app.command
+def demo(
+    *, out: Out = Path("runs/demo"), seed: Seed = 0, epochs: Annotated[int | None, Parameter(help="Passes over the rows.")] = None
+) -> None:
+    """Train on scikit-learn's handwritten digits, look at the result from all sides, and say what to try next."""
+    import shutil
+
+    from ali.cli import training
+
+    if out.exists():
+        if not (out / "config.json").exists():
+            raise AliError(f"{out}: exists and is no run folder; choose another --out")
+        shutil.rmtree(out)
+    length: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+    training.begin("digits", None, {}, out=out, seed=seed or 0, **length)
+    evaluate(out)
+    print(f"""
+Look at {out / "report.html"}. Then try
+
+  ali sample {out} --n 64 --out digits.png
+  ali interpolate {out} --steps 11 --how spherical --out walk.png
+  ali train mixture --out runs/mixture && ali evaluate runs/mixture""")
+
+
+@app.command
+def sample(run: Run, *, out: Out = Path("samples.png"), n: Count = 64, seed: Seed = None) -> None:
+    """Generate new rows: a PNG grid, a folder of PNG pictures (a name without an ending), .npy, .csv or .parquet."""
+    model = _load(run)
+    _write(model, out, model.sample(n, seed=seed))
+
+
+@app.command
+def encode(run: Run, rows: Rows = None, *, out: Out = Path("codes.csv"), draw: Draw = False, seed: Seed = None) -> None:
+    """Infer the codes of rows: .csv, .parquet or .npy, with columns z0, z1, ..."""
+    from ali import files
+
+    model = _load(run)
+    files.write_numbers(out, model.encode(_rows(model, run, rows), draw=draw, seed=seed))
+    print(f"wrote {out}")
+
+
+@app.command
+def decode(run: Run, codes: Codes, *, out: Out = Path("decoded.png")) -> None:
+    """Generate the rows that codes stand for."""
+    from ali import files
+
+    model = _load(run)
+    _write(model, out, model.decode(files.read_numbers(codes)))
+
+
+@app.command
+def reconstruct(
+    run: Run, rows: Rows = None, *, out: Out = Path("reconstructions.png"), n: Count = 60, draw: Draw = False, seed: Seed = None
+) -> None:
+    """Encode and decode. A PNG grid shows the first n originals, each with its reconstruction; other files hold all reconstructions."""
+    import numpy as np
+
+    model = _load(run)
+    x = _rows(model, run, rows)
+    if out.suffix == ".png" and _is_image(model):
+        x = x[:n]
+        _write(model, out, np.stack([x, model.reconstruct(x, draw=draw, seed=seed)], 1).reshape(-1, *x.shape[1:]), columns=12)
+    else:
+        _write(model, out, model.reconstruct(x, draw=draw, seed=seed))
+
+
+@app.command
+def interpolate(
+    run: Run, rows: Rows = None, *, out: Out = Path("interpolations.png"), n: Pairs = 8, steps: Steps = 9, how: How = "linear"
+) -> None:
+    """Walk from row to row through the latent space."""
+    model = _load(run)
+    x = _rows(model, run, rows)
+    if n < 1 or len(x) < 2:
+        raise AliError(f"--n counts the pairs: at least 1, got {n}" if n < 1 else f"a walk needs two rows, got {len(x)}")
+    n = min(n, len(x) // 2)
+    walks = model.interpolate(x[:n], x[n : 2 * n], steps, how=how)
+    _write(model, out, walks.reshape(-1, *walks.shape[2:]), columns=steps)
+
+
+@app.command
+def evaluate(run: Run, data: Moved = None, *, out: Report = None) -> None:
+    """Measure a run on rows that it never saw: prints the numbers; writes metrics.json, figures and report.html."""
+    from ali.evaluation import report
+    from ali.model import open_data
+
+    model, rows = _load(run), open_data(run, data)
+    print("Looking at the result ...", flush=True)
+    for key, value in report.write(run, model, rows, out).items():
+        name, form, words = report.LINES[key]
+        print(f"  {name:<28} {value:>8{form}}   {words}")
+    print(f"wrote {(out or run) / 'report.html'}")
+
+
+@train.default
+def resume(
+    dataset: Annotated[str | None, Parameter(show=False)] = None,
+    /,
+    *,
+    resume: Annotated[Path | None, Parameter(help="Run folder to go on with, after it was stopped or killed.")] = None,
+    data: Moved = None,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda, ...")] = "auto",
+    save_every: Annotated[float, Parameter(help="Seconds between checkpoints.")] = 60.0,
+    tensorboard: Annotated[bool, Parameter(help="Write the losses for TensorBoard, too.")] = False,
+) -> None:
+    """Train a game on a data set, or go on with a run (`--resume RUN`)."""
+    from ali.cli import training
+
+    if resume is None:
+        raise AliError(training.which(dataset))
+    training.go_on(resume, data, device, save_every, tensorboard)
+
+
+def main() -> None:
+    """Entry point: run a command; what a user can mend is one clear sentence, not a traceback."""
+    tokens = sys.argv[1:]
+    try:
+        if tokens[:1] == ["train"]:
+            from ali.cli import training
+
+            training.add_commands(train, tokens)
+        app(tokens, exit_on_error=False)
+    except CycloptsError:
+        raise SystemExit(2) from None  # cyclopts has printed it
+    except AliError as error:
+        print(f"ali: {error}", file=sys.stderr)
+        raise SystemExit(getattr(error, "status", 2)) from None
+    except OSError as error:
+        print(f"ali: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _load(run: Path):
+    from ali.model import load
+
+    return load(run)
+
+
+def _rows(model, run: Path, rows: Path | None):
+    """Rows from a file, or the run's own held-out rows."""
+    from ali import files
+    from ali.model import open_data
+
+    if rows is None:
+        return open_data(run).test.x
+    if _is_image(model):
+        return files.read_images(rows, model.shape, model.preprocess.maximum, model.preprocess.dtype)
+    return files.read_numbers(rows)
+
+
+def _write(model, out: Path, x, columns: int | None = None) -> None:
+    from ali import files, pictures
+
+    if _is_image(model):
+        files.write_images(out, x, model.preprocess.maximum, columns)
+    elif out.suffix != ".png":
+        files.write_numbers(out, x, "x")
+    elif x.shape[1] == 2:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        pictures.cloud(x, 1.1 * float(abs(x).max())).save(out)
+    else:
+        raise AliError(f"{out}: rows of {x.shape[1]} numbers are no picture; write them to .csv, .parquet or .npy (--out)")
+    print(f"wrote {out}")
+
+
+def _is_image(model) -> bool:
+    return hasattr(model.preprocess, "maximum")

@@ -1,0 +1,233 @@
+"""``ali train``: commands whose flags are the arguments of a recipe, a progress bar, signals, and the dry run."""
+
+from __future__ import annotations
+
+__all__ = ["add_commands", "begin", "go_on", "which"]
+
+import difflib
+import importlib.util
+import inspect
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from ali import recipes
+from ali.errors import AliError
+
+if TYPE_CHECKING:
+    from ali.session import Session
+
+
+def which(dataset: str | None) -> str:
+    """What to say when no known data set is named."""
+    names = [_shown(name) for name in recipes.DATASETS]
+    if dataset is None:
+        return f"train on what? Choose one of {', '.join(names)}; or give --resume RUN"
+    close = difflib.get_close_matches(dataset, names, 1)
+    return f"unknown data set {dataset!r}{f', did you mean {close[0]!r}?' if close else '.'} Choose one of {', '.join(names)}"
+
+
+def add_commands(train: App, tokens: list[str]) -> None:
+    """Give ``ali train`` a command for each data set, its flags those of the recipe and the face that the tokens ask for."""
+    recipe, face = _recipe(_value(tokens, "--recipe", "ali")), _value(tokens, "--face", "modern")
+    for name in recipes.DATASETS:
+        train.command(_command(name, recipe, "paper" if face == "paper" else "modern"), name=_shown(name))
+
+
+def begin(
+    name: str,
+    path: str | None,
+    opened: dict[str, Any],
+    *,
+    out: Path | None,
+    dry_run: bool = False,
+    save_every: float = 60.0,
+    tensorboard: bool = False,
+    **options: Any,
+) -> None:
+    """Start a run and play it to the end, or only measure what it would cost."""
+    from ali.session import Session
+
+    data = recipes.DATASETS[name].open(path, **opened)
+    out = out or _free(Path("runs") / _shown(name))
+    session = Session.start(name, data, out, path=path, options=opened, **options)
+    if dry_run:
+        return _rehearse(session)
+    print(f"{_shown(name)}: {len(data.train):,} rows to learn from, {len(data.test):,} held out; {session.steps:,} steps into {out}")
+    _play(session, save_every, tensorboard)
+    print(f"Done: {out}. Next: `ali evaluate {out}`, `ali sample {out}`, `ali reconstruct {out}`")
+
+
+def go_on(run: Path, data: str | None, device: str, save_every: float, tensorboard: bool) -> None:
+    """Go on with a run that was stopped or killed."""
+    from ali.model import open_data
+    from ali.session import Session
+
+    session = Session.resume(run, open_data(run, data), device=device)
+    if session.step == session.steps:
+        print(f"{run} is finished: all {session.steps:,} steps are done.")
+        return
+    print(f"Going on with {run} from step {session.step:,} of {session.steps:,}.")
+    _play(session, save_every, tensorboard)
+    print(f"Done: {run}.")
+
+
+def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callable[..., None]:
+    """A function whose signature is that of a data set and of a recipe together, with the defaults of a face."""
+    from docstring_parser import parse
+
+    entry = recipes.DATASETS[name]
+    reader = entry.function()
+    options = {key: p for key, p in inspect.signature(reader, eval_str=True).parameters.items() if key != "path"}
+    arguments = inspect.signature(recipe, eval_str=True).parameters
+    words = {p.arg_name: p.description or "" for f in (recipe, reader) for p in parse(inspect.getdoc(f) or "").params}
+
+    def flag(name: str, kind: Any, default: Any, help: str) -> inspect.Parameter:
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, Parameter(help=help)])
+
+    path = inspect.Parameter("path", inspect.Parameter.POSITIONAL_ONLY, annotation=Annotated[str, Parameter(help=entry.needs)])
+    parameters = [
+        *([path] if entry.needs else []),
+        flag("out", Path | None, None, f"Run folder to write. Default: runs/{_shown(name)}, with a number if that is taken."),
+        flag("seed", int, 0, "Seed of weights, noise and order of rows."),
+        flag("dry_run", bool, False, "Print networks, parameters, memory and time on this machine; train nothing."),
+        flag("recipe", str, "ali", f"{', '.join(recipes.RECIPES)}, or your own: FILE.py:FUNCTION."),
+        flag("device", str, "auto", "auto, cpu, cuda, ..."),
+        flag("save_every", float, 60.0, "Seconds between checkpoints."),
+        flag("tensorboard", bool, False, "Write the losses for TensorBoard, too (needs the extra of that name)."),
+        *(flag(key, p.annotation, p.default, words.get(key, "")) for key, p in options.items()),
+        *(flag(key, arguments[key].annotation, value, words.get(key, "")) for key, value in recipes.defaults(recipe, name, face).items()),
+    ]
+
+    def command(path: str | None = None, /, **given: Any) -> None:
+        # cyclopts hands over what was given; what was not stands in the signature.
+        flags = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | given
+        opened = {key: flags.pop(key) for key in options}
+        begin(name, path, opened, **flags | {"recipe": _recipe(flags["recipe"])})
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__doc__ = f"{entry.about[0].upper()}{entry.about[1:]}."
+    return command
+
+
+def _play(session: Session, save_every: float, tensorboard: bool) -> None:
+    """Consume a session: a progress bar on a terminal, a line for each tenth elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    writer = _tensorboard(session.folder) if tensorboard else None
+    columns = (TextColumn("{task.percentage:>3.0f} %"), BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}"))
+    terminal = Console().is_terminal
+    with _stoppable(session), Progress(*columns, disable=not terminal) as bar:
+        task, printed = bar.add_task("starting", total=session.steps, completed=session.step), 10 * session.step // session.steps
+        for report in session.play(save_every):
+            losses = ", ".join(f"{player} {loss:.3f}" for player, loss in report.losses.items())
+            words = f"{report.rate:,.0f} rows/s, {_time(report.seconds_left)} left; losses: {losses}"
+            bar.update(task, completed=report.step, description=words)
+            tenth = 10 * report.step // report.steps
+            if not terminal and tenth > printed:
+                printed = tenth
+                print(f"{10 * tenth:3d} %  {words}", flush=True)
+            if writer is not None:
+                for player, loss in report.losses.items():
+                    writer.add_scalar(f"loss/{player}", loss, report.step)
+                writer.add_scalar("rows_per_second", report.rate, report.step)
+    if writer is not None:
+        writer.close()
+
+
+@contextmanager
+def _stoppable(session: Session) -> Iterator[None]:
+    """SIGINT and SIGTERM ask the session to save and stop; a second one ends at once."""
+
+    def ask(number: int, frame: Any) -> None:
+        session.stop(status=128 + number)
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _rehearse(session: Session) -> None:
+    """What a run would cost, measured on a few of its own steps."""
+    game = session.run.game
+    print(game)
+    for player, modules in game.players.items():
+        print(f"{player}: {sum(p.numel() for module in modules for p in module.parameters()):,} parameters")
+    print("measuring a few steps ...", flush=True)
+    cost = session.rehearse()
+    data = session.data.train.x.nbytes + session.data.test.x.nbytes
+    print(f"memory: {cost['memory'] / 2**20:,.0f} MiB at its highest, of which {data / 2**20:,.0f} MiB are data")
+    print(
+        f"time: about {_time(cost['seconds_per_step'] * session.steps)} on this machine ({session.device}): "
+        f"{session.steps:,} steps of {session.batch_size} rows at {cost['seconds_per_step']:.3f} s "
+        f"(median of {cost['steps']:.0f} after {cost['warmup']:.0f} to warm up)"
+    )
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise AliError("--tensorboard needs the extra of that name: pip install 'ali[tensorboard]'") from None
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+def _recipe(name: str) -> Callable[..., recipes.Run]:
+    """A recipe of this package by name, or FILE.py:FUNCTION of somebody's own."""
+    if name in recipes.RECIPES:
+        return recipes.RECIPES[name]
+    file, _, function = name.rpartition(":")
+    if not file.endswith(".py"):
+        raise AliError(f"unknown recipe {name!r}: choose one of {', '.join(recipes.RECIPES)}, or FILE.py:FUNCTION")
+    if not Path(file).is_file():
+        raise AliError(f"{file}: no such file")
+    spec = importlib.util.spec_from_file_location(Path(file).stem, file)
+    if spec is None or spec.loader is None:
+        raise AliError(f"{file}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise AliError(f"{file}: can not be loaded ({type(error).__name__}: {error})") from error
+    if not callable(getattr(module, function, None)):
+        raise AliError(f"{file}: has no function {function!r}")
+    return getattr(module, function)
+
+
+def _value(tokens: list[str], flag: str, default: str) -> str:
+    """The value of a flag, looked up before the command line is parsed."""
+    for position, token in enumerate(tokens):
+        if token == flag and position + 1 < len(tokens):
+            return tokens[position + 1]
+        if token.startswith(f"{flag}="):
+            return token.partition("=")[2]
+    return default
+
+
+def _free(folder: Path) -> Path:
+    """The folder, or the same with the first free number behind it."""
+    candidate, number = folder, 1
+    while candidate.exists():
+        number += 1
+        candidate = folder.with_name(f"{folder.name}-{number}")
+    return candidate
+
+
+def _time(seconds: float) -> str:
+    for size, unit in ((172_800, "days"), (7200, "h"), (120, "min")):
+        if seconds >= size:
+            return f"{seconds / {'days': 86_400, 'h': 3600, 'min': 60}[unit]:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _shown(name: str) -> str:
+    return name.replace("_", "-")
