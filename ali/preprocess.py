@@ -66,7 +66,7 @@ class Pixels:
     def check(self, x: Tensor, what: str) -> Tensor:
         """Refuse images of another size, and pixels out of range or not finite."""
         _check_shape(x, self.shape, what, "images")
-        if not torch.isfinite(x.to(torch.float64)).all() or x.min() < 0 or x.max() > self.maximum:
+        if x.numel() and (not torch.isfinite(x.to(torch.float64)).all() or x.min() < 0 or x.max() > self.maximum):
             raise AliError(f"{what}: pixels must lie in [0, {self.maximum:g}] as in the training data, found {_range(x)}")
         return x
 

@@ -167,8 +167,8 @@ def bigan(spec: Spec, **arguments: Any) -> Run:
     return ali(spec, encoder="deterministic", **arguments)
 
 
-bigan.__signature__ = inspect.signature(ali).replace(  # pyrefly: ignore
-    parameters=[p for p in inspect.signature(ali).parameters.values() if p.name != "encoder"]
+bigan.__signature__ = inspect.signature(ali, eval_str=True).replace(  # pyrefly: ignore
+    parameters=[p for p in inspect.signature(ali, eval_str=True).parameters.values() if p.name != "encoder"]
 )
 
 RECIPES: dict[str, Callable[..., Run]] = {"ali": ali, "bigan": bigan}
@@ -351,8 +351,11 @@ DATASETS: dict[str, Dataset] = {
 
 
 def defaults(recipe: Callable[..., Run], dataset: str, face: str) -> dict[str, Any]:
-    """The arguments that a recipe takes for a data set when nothing is said: the recipe's, then the face's, then the data set's."""
+    """The arguments that a recipe takes for a data set when nothing is said.
+
+    The recipe's own, then what the face changes, then what the data set changes. A recipe of somebody's own keeps its own.
+    """
     known = {name: p.default for name, p in inspect.signature(recipe).parameters.items() if p.default is not p.empty}
-    entry = DATASETS[dataset]
+    entry = DATASETS[dataset] if recipe in RECIPES.values() else Dataset("", "")
     chosen = known | (PAPER | entry.paper if face == "paper" else entry.modern)
     return {name: value for name, value in chosen.items() if name in known}

@@ -5,7 +5,7 @@ The verbs of a finished run stand here, ``ali train`` in training.py.
 
 from __future__ import annotations
 
-__all__ = ["app", "main"]
+__all__ = ["application", "main"]
 
 import sys
 from pathlib import Path
@@ -16,15 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 from ali import __version__
 from ali.errors import AliError
 
-app = App(
-    name="ali",
-    version=__version__,
-    help="Models that generate and infer: a decoder turns a code z into data x, an encoder turns x into z, a game trains both.",
-    help_format="plaintext",  # rendering Markdown would cost half of the time that `ali --help` takes
-    default_parameter=Parameter(negative=()),
-)
-train = app.command(App(name="train", help="Train a game on a data set; its flags are the recipe's arguments."))
-
+ABOUT = "Models that generate and infer: a decoder turns a code z into data x, an encoder turns x into z, a game trains both."
 ROWS = "Rows in the run's own units: .npy; images also .png or a folder of them; numbers also .csv or .parquet. Default: its held-out rows."
 Run = Annotated[Path, Parameter(help="Run folder, as `ali train` wrote it.")]
 Rows = Annotated[Path | None, Parameter(help=ROWS)]
@@ -40,7 +32,6 @@ Moved = Annotated[str | None, Parameter(help="Where the run's data is now, if it
 Report = Annotated[Path | None, Parameter(help="Where to write. Default: the run folder.")]
 
 
-@app.command
 def demo(
     *, out: Out = Path("runs/demo"), seed: Seed = 0, epochs: Annotated[int | None, Parameter(help="Passes over the rows.")] = None
 ) -> None:
@@ -64,14 +55,12 @@ Look at {out / "report.html"}. Then try
   ali train mixture --out runs/mixture && ali evaluate runs/mixture""")
 
 
-@app.command
 def sample(run: Run, *, out: Out = Path("samples.png"), n: Count = 64, seed: Seed = None) -> None:
     """Generate new rows: a PNG grid, a folder of PNG pictures (a name without an ending), .npy, .csv or .parquet."""
     model = _load(run)
     _write(model, out, model.sample(n, seed=seed))
 
 
-@app.command
 def encode(run: Run, rows: Rows = None, *, out: Out = Path("codes.csv"), draw: Draw = False, seed: Seed = None) -> None:
     """Infer the codes of rows: .csv, .parquet or .npy, with columns z0, z1, ..."""
     from ali import files
@@ -81,7 +70,6 @@ def encode(run: Run, rows: Rows = None, *, out: Out = Path("codes.csv"), draw: D
     print(f"wrote {out}")
 
 
-@app.command
 def decode(run: Run, codes: Codes, *, out: Out = Path("decoded.png")) -> None:
     """Generate the rows that codes stand for."""
     from ali import files
@@ -90,7 +78,6 @@ def decode(run: Run, codes: Codes, *, out: Out = Path("decoded.png")) -> None:
     _write(model, out, model.decode(files.read_numbers(codes)))
 
 
-@app.command
 def reconstruct(
     run: Run, rows: Rows = None, *, out: Out = Path("reconstructions.png"), n: Count = 60, draw: Draw = False, seed: Seed = None
 ) -> None:
@@ -106,7 +93,6 @@ def reconstruct(
         _write(model, out, model.reconstruct(x, draw=draw, seed=seed))
 
 
-@app.command
 def interpolate(
     run: Run, rows: Rows = None, *, out: Out = Path("interpolations.png"), n: Pairs = 8, steps: Steps = 9, how: How = "linear"
 ) -> None:
@@ -120,7 +106,6 @@ def interpolate(
     _write(model, out, walks.reshape(-1, *walks.shape[2:]), columns=steps)
 
 
-@app.command
 def evaluate(run: Run, data: Moved = None, *, out: Report = None) -> None:
     """Measure a run on rows that it never saw: prints the numbers; writes metrics.json, figures and report.html."""
     from ali.evaluation import report
@@ -134,7 +119,6 @@ def evaluate(run: Run, data: Moved = None, *, out: Report = None) -> None:
     print(f"wrote {(out or run) / 'report.html'}")
 
 
-@train.default
 def resume(
     dataset: Annotated[str | None, Parameter(show=False)] = None,
     /,
@@ -153,15 +137,27 @@ def resume(
     training.go_on(resume, data, device, save_every, tensorboard)
 
 
+def application(tokens: list[str]) -> App:
+    """The commands, as far as these tokens need them: the flags of ``ali train`` depend on data set, recipe and face."""
+    # Rendering Markdown would cost half of the time that `ali --help` takes.
+    app = App(name="ali", version=__version__, help=ABOUT, help_format="plaintext", default_parameter=Parameter(negative=()))
+    for verb in (demo, sample, encode, decode, reconstruct, interpolate, evaluate):
+        app.command(verb)
+    train = App(name="train", help="Train a game on a data set; its flags are the recipe's arguments.")
+    app.command(train)
+    train.default(resume)
+    if tokens[:1] == ["train"]:
+        from ali.cli import training
+
+        training.add_commands(train, tokens)
+    return app
+
+
 def main() -> None:
     """Entry point: run a command; what a user can mend is one clear sentence, not a traceback."""
     tokens = sys.argv[1:]
     try:
-        if tokens[:1] == ["train"]:
-            from ali.cli import training
-
-            training.add_commands(train, tokens)
-        app(tokens, exit_on_error=False)
+        application(tokens)(tokens, exit_on_error=False)
     except CycloptsError:
         raise SystemExit(2) from None  # cyclopts has printed it
     except AliError as error:

@@ -1,0 +1,218 @@
+"""The command line as a user meets it: what it prints, writes and refuses."""
+
+import contextlib
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ali
+from ali import files, recipes
+from ali.cli import main
+from ali.data.digits import digits
+
+FAST = ["--width", "16", "--depth", "1", "--epochs", "2"]
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*tokens: object, cwd: Path | None = None) -> Done:
+    """A command in this process, as the entry point runs it: torch need not be loaded each time."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", ["ali", *map(str, tokens)])
+        if cwd is not None:
+            patch.chdir(cwd)
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code if isinstance(stop.code, int) else 0
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+def works(*tokens: object, cwd: Path | None = None) -> str:
+    done = run(*tokens, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def pixels(file: Path) -> np.ndarray:
+    with Image.open(file) as picture:
+        return np.asarray(picture)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "digits"
+    printed = works("train", "digits", "--out", out, *FAST)
+    assert "1,397 rows to learn from, 400 held out" in printed
+    assert re.search(r"100 %  [\d,]+ rows/s, 0 s left; losses: discriminator \d", printed)
+    return out
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "mixture"
+    works("train", "mixture", "--shape", "rings", "--n", "2000", "--out", out, *FAST)
+    return out
+
+
+def test_help_does_not_load_torch_and_names_every_verb():
+    code = "import sys; sys.argv = ['ali', '--help']\nfrom ali.cli import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert printed.rstrip().endswith("False")
+    for verb in ("train", "sample", "encode", "decode", "reconstruct", "interpolate", "evaluate", "demo"):
+        assert re.search(rf"\b{verb}\b", printed)
+
+
+@pytest.mark.parametrize("face", ["modern", "paper"])
+def test_help_of_a_data_set_lists_every_argument_with_the_defaults_of_the_face(face):
+    printed = " ".join(re.sub("[│╭╮╰╯─]", " ", works("train", "digits", "--face", face, "--help")).split())
+    for name, value in recipes.defaults(recipes.ali, "digits", face).items():
+        flag = f"--{name.replace('_', '-')}"
+        assert flag in printed
+        if isinstance(value, int | float):
+            described = printed.split(f"{flag} ", 1)[1].split(" --", 1)[0]
+            assert f"[default: {value}]" in described, described
+
+
+def test_verbs_write_what_they_say(trained, tmp_path):
+    works("sample", trained, "--n", 9, "--out", tmp_path / "grid.png", "--seed", 1)
+    assert pixels(tmp_path / "grid.png").shape[0] >= 28
+    works("sample", trained, "--n", 9, "--out", tmp_path / "folder", "--seed", 1)
+    works("sample", trained, "--n", 9, "--out", tmp_path / "x.npy", "--seed", 1)
+    x = np.load(tmp_path / "x.npy")
+    assert x.shape == (9, 8, 8)
+    pictures = sorted((tmp_path / "folder").glob("*.png"))
+    assert len(pictures) == 9
+    np.testing.assert_allclose(pixels(pictures[4]) / 255, x[4] / 16, atol=1 / 255)
+
+    model = ali.load(trained)
+    for ending in ("csv", "parquet", "npy"):
+        works("encode", trained, tmp_path / "folder", "--out", tmp_path / f"z.{ending}")
+        z = files.read_numbers(tmp_path / f"z.{ending}")
+        np.testing.assert_allclose(z, model.encode(x), atol=1e-6)
+        works("decode", trained, tmp_path / f"z.{ending}", "--out", tmp_path / "back.npy")
+        np.testing.assert_array_equal(np.load(tmp_path / "back.npy"), model.reconstruct(x))
+    works("reconstruct", trained, tmp_path / "x.npy", "--out", tmp_path / "r.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "r.npy"), model.reconstruct(x))
+    works("interpolate", trained, "--out", tmp_path / "walk.npy", "--n", 3, "--steps", 5, "--how", "spherical")
+    held = digits().test.x
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "walk.npy").reshape(3, 5, 8, 8), model.interpolate(held[:3], held[3:6], 5, how="spherical")
+    )
+    for verb in ("reconstruct", "interpolate"):
+        works(verb, trained, "--out", tmp_path / f"{verb}.png")
+        assert pixels(tmp_path / f"{verb}.png").shape[1] > 80
+
+
+def test_evaluation_prints_writes_and_agrees_with_python(trained, tmp_path):
+    printed = works("evaluate", trained, "--out", tmp_path / "report")
+    values = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    model = ali.load(trained)
+    assert values == pytest.approx(ali.evaluate(model, digits()))
+    assert f"{values['reconstruction_mse']:.4f}" in printed
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.count("data:image/") == 6
+    assert not re.search(r"(src|href)='(?!data:)", page)
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_mixture_remembers_its_shape_when_it_is_evaluated(mixture, tmp_path):
+    printed = works("evaluate", mixture, "--out", tmp_path / "report")
+    assert "modes, strict" in printed
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["modes"] <= 24
+    works("sample", mixture, "--out", tmp_path / "x.csv", "--n", 11)
+    assert files.read_numbers(tmp_path / "x.csv").shape == (11, 2)
+    works("sample", mixture, "--out", tmp_path / "x.png")
+    works("encode", mixture, tmp_path / "x.csv", "--out", tmp_path / "z.csv")
+
+
+def test_dry_run_measures_and_writes_nothing(tmp_path):
+    printed = works("train", "digits", "--dry-run", *FAST, cwd=tmp_path)
+    assert f"discriminator: {(64 + 16) * 16 + 16 + 16 + 1:,} parameters" in printed
+    assert re.search(r"memory: [\d,]+ MiB", printed)
+    assert re.search(r"time: about [\d.]+ (s|min|h|days) on this machine \(cpu\): 42 steps of 64 rows", printed)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bigan_is_a_recipe_and_the_objective_an_argument(tmp_path):
+    works("train", "digits", "--recipe", "bigan", "--objective", "hinge", "--out", tmp_path / "run", *FAST)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["recipe"] == "bigan"
+    assert config["arguments"]["objective"] == "hinge"
+
+
+def test_recipe_in_a_file_of_one_s_own(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        '"""A game of mine."""\nfrom ali import recipes\n\n'
+        "def tiny(spec, *, breadth: int = 8, epochs: int = 1):\n"
+        '    """Tiny.\n\n    Arguments:\n        breadth: units per layer.\n    """\n'
+        '    return recipes.ali(spec, networks="mlp", width=breadth, latent=2, epochs=epochs)\n'
+    )
+    recipe = f"{tmp_path / 'mine.py'}:tiny"
+    assert "units per layer" in works("train", "digits", "--recipe", recipe, "--help")
+    works("train", "digits", "--recipe", recipe, "--breadth", "4", "--out", tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["recipe"] == "custom:tiny"
+    refused = run("sample", tmp_path / "run")
+    assert refused.returncode == 2
+    assert "recipe" in refused.stderr
+
+
+def test_default_folders_are_numbered(tmp_path):
+    for _ in range(2):
+        works("train", "digits", *FAST, cwd=tmp_path)
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["digits", "digits-2"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        ("train", "train on what? Choose one of digits"),
+        ("train digts", "did you mean 'digits'"),
+        ("train digits --lrr 3", "Did you mean --lr"),
+        ("train digits --lr abc", "abc"),
+        ("train digits --lr -1", "lr must be above 0"),
+        ("train digits --epochs 0", "epochs must be at least 1"),
+        ("train digits --recipe gan", "unknown recipe 'gan'"),
+        ("train digits --recipe nowhere.py:f", "nowhere.py: no such file"),
+        ("train digits --objective best", "unknown objective 'best'"),
+        ("train digits --face paper --networks svhn", "networks 'svhn' are for x of shape (3, 32, 32), here it is (1, 8, 8)"),
+        ("train mixture --shape cube", "unknown mixture 'cube': choose one of grid, rings, spirals"),
+        ("train mnist", "PATH"),
+        ("train mnist nowhere", "nowhere: no such file"),
+        ("train --resume nowhere", "nowhere: no such run folder"),
+        ("sample nowhere", "nowhere: no such run folder"),
+        ("sample {run} --n 0", "at least 1, got 0"),
+        ("sample {run} --out x.jpg", "x.jpg: images are written to a .png grid"),
+        ("encode {run} nowhere.png", "nowhere.png: no such file"),
+        ("encode {run} --out z.xlsx", "z.xlsx: numbers are written to .csv"),
+        ("decode {run} nowhere.csv", "nowhere.csv: no such file"),
+        ("decode {run} words.csv", "column 'a' holds string"),
+        ("decode {run} short.csv", "codes have shape (n, 16), got (2, 1)"),
+        ("interpolate {run} --n 0", "at least 1, got 0"),
+        ("evaluate nowhere", "nowhere: no such run folder"),
+        ("dance", "dance"),
+    ],
+)
+def test_bad_command_lines_get_one_clear_sentence(trained, tmp_path, tokens, words):
+    (tmp_path / "words.csv").write_text("a\nx\ny\n")
+    (tmp_path / "short.csv").write_text("a\n1\n2\n")
+    done = run(*tokens.format(run=trained).split(), cwd=tmp_path)
+    assert done.returncode == 2
+    printed = " ".join(re.sub("[│╭╮╰╯─]", " ", done.stdout + done.stderr).split())
+    assert words in printed
+    assert "Traceback" not in printed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["short.csv", "words.csv"]

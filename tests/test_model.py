@@ -1,0 +1,135 @@
+"""The verbs of a trained run: arrays in, arrays out; tensors in, tensors out; always in the data's own units."""
+
+import numpy as np
+import pytest
+import torch
+
+import ali
+from ali.data.digits import digits
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> ali.Model:
+    return ali.Model.train("digits", out=tmp_path_factory.mktemp("runs") / "digits", width=32, depth=1, epochs=10)
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory) -> ali.Model:
+    rows = np.random.default_rng(0).normal((3.0, -100.0), (1.0, 20.0), (500, 2))
+    return ali.Model.train("table", rows, out=tmp_path_factory.mktemp("runs") / "table", width=16, depth=1, latent=2, epochs=1)
+
+
+def test_arrays_in_arrays_out_in_the_data_s_units_and_layout(model):
+    x = digits().test.x[:7]
+    z = model.encode(x)
+    assert isinstance(z, np.ndarray)
+    assert z.shape == (7, 16)
+    for rows in (model.decode(z), model.reconstruct(x), model.sample(7)):
+        assert isinstance(rows, np.ndarray)
+        assert (rows.shape, rows.dtype) == (x.shape, x.dtype)
+        assert rows.min() >= 0
+        assert rows.max() <= 16
+
+
+def test_tensors_in_tensors_out_with_the_same_values(model):
+    x = digits().test.x[:7]
+    z = model.encode(torch.from_numpy(x))
+    assert isinstance(z, torch.Tensor)
+    np.testing.assert_array_equal(z.numpy(), model.encode(x))
+    x_hat = model.decode(z)
+    assert isinstance(x_hat, torch.Tensor)
+    np.testing.assert_array_equal(x_hat.numpy(), model.reconstruct(x))
+
+
+def test_rows_of_numbers_come_back_in_their_own_units(plane):
+    x = plane.sample(500, seed=0)
+    assert x.dtype == np.float32
+    assert abs(x[:, 0].mean() - 3) < 3
+    assert abs(x[:, 1].mean() + 100) < 60
+
+
+def test_seed_fixes_samples_and_draws_and_nothing_else(model):
+    x = digits().test.x[:7]
+    np.testing.assert_array_equal(model.sample(5, seed=1), model.sample(5, seed=1))
+    assert (model.sample(5, seed=1) != model.sample(5, seed=2)).any()
+    np.testing.assert_array_equal(model.encode(x, draw=True, seed=1), model.encode(x, draw=True, seed=1))
+    assert (model.encode(x, draw=True, seed=1) != model.encode(x)).any()
+    torch.manual_seed(0)
+    expected = torch.randn(3)
+    torch.manual_seed(0)
+    model.sample(5, seed=1)
+    assert torch.equal(torch.randn(3), expected)
+
+
+def test_many_rows_go_through_in_chunks_and_none_is_lost(model):
+    x = np.tile(digits().test.x, (6, 1, 1))[:2100]
+    np.testing.assert_allclose(model.encode(x)[1990:2010], model.encode(x[1990:2010]), atol=1e-5)
+    assert model.encode(x[:0]).shape == (0, 16)
+
+
+@pytest.mark.parametrize("how", ["linear", "spherical"])
+def test_interpolation_begins_and_ends_at_the_reconstructions(model, how):
+    x1, x2 = digits().test.x[:4], digits().test.x[4:8]
+    walks = model.interpolate(x1, x2, 5, how=how)
+    assert walks.shape == (4, 5, 8, 8)
+    assert np.abs(walks[:, 0].astype(int) - model.reconstruct(x1)).max() <= 1
+    assert np.abs(walks[:, -1].astype(int) - model.reconstruct(x2)).max() <= 1
+
+
+def test_walks_follow_their_formulas(model, monkeypatch):
+    """With an identity for a decoder the walk through code space itself can be seen."""
+    monkeypatch.setattr(type(model), "encode", lambda self, x, **_: x)
+    monkeypatch.setattr(type(model), "decode", lambda self, z: z)
+    z1, z2 = np.array([[2.0, 0.0], [1.0, 1.0]], np.float32), np.array([[0.0, 2.0], [1.0, 1.0]], np.float32)
+    straight = model.interpolate(z1, z2, 3)
+    np.testing.assert_allclose(straight[0], [[2, 0], [1, 1], [0, 2]], atol=1e-6)
+    sphere = model.interpolate(z1, z2, 5, how="spherical")
+    np.testing.assert_allclose(np.linalg.norm(sphere[0], axis=1), 2, atol=1e-5)
+    np.testing.assert_allclose(sphere[0, 2], [2**0.5, 2**0.5], atol=1e-5)
+    np.testing.assert_allclose(sphere[1], np.ones((5, 2)), atol=1e-4)
+
+
+def test_loaded_run_equals_the_trained_one(model, tmp_path_factory):
+    folder = next(path for path in tmp_path_factory.getbasetemp().rglob("config.json") if path.parent.name == "digits").parent
+    np.testing.assert_array_equal(ali.load(folder).sample(9, seed=3), model.sample(9, seed=3))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda m: m.encode(np.zeros((3, 9, 9), np.uint8)), r"images of shape 8 x 8, got 9 x 9"),
+        (lambda m: m.encode(np.full((3, 8, 8), 17, np.uint8)), r"pixels must lie in \[0, 16\]"),
+        (lambda m: m.encode(np.full((3, 8, 8), np.nan)), "not finite"),
+        (lambda m: m.decode(np.zeros((3, 15), np.float32)), r"codes have shape \(n, 16\), got \(3, 15\)"),
+        (lambda m: m.decode(np.full((3, 16), np.inf, np.float32)), "row 0"),
+        (lambda m: m.sample(0), "at least 1, got 0"),
+        (lambda m: m.interpolate(np.zeros((2, 8, 8)), np.zeros((3, 8, 8))), "x1 has 2 rows and x2 has 3"),
+        (lambda m: m.interpolate(np.zeros((2, 8, 8)), np.zeros((2, 8, 8)), 1), "at least 2, got 1"),
+    ],
+)
+def test_bad_input_is_refused_in_words(model, call, words):
+    with pytest.raises(ali.AliError, match=words):
+        call(model)
+
+
+def test_recipe_of_one_s_own_is_handed_over_and_never_imported(tmp_path):
+    from ali import recipes
+
+    def mine(spec: recipes.Spec, *, latent: int = 3, epochs: int = 1) -> recipes.Run:
+        return recipes.ali(spec, networks="mlp", width=8, latent=latent, epochs=epochs)
+
+    trained = ali.Model.train("digits", out=tmp_path / "run", recipe=mine)
+    assert trained.encode(digits().test.x[:2]).shape == (2, 3)
+    with pytest.raises(ali.AliError, match="recipe="):
+        ali.load(tmp_path / "run")
+    np.testing.assert_array_equal(ali.load(tmp_path / "run", recipe=mine).sample(2, seed=0), trained.sample(2, seed=0))
+
+
+@pytest.mark.parametrize("encoder", ["gaussian", "implicit", "deterministic"])
+@pytest.mark.parametrize(("networks", "shape"), [("mlp", (40, 8, 8)), ("conv", (40, 12, 12, 3)), ("conv", (40, 9, 9))])
+def test_every_family_of_encoder_on_every_kind_of_images(tmp_path, encoder, networks, shape):
+    x = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    model = ali.Model.train("images", x, out=tmp_path / "run", encoder=encoder, networks=networks, width=4, latent=5, epochs=1)
+    assert model.encode(x).shape == (40, 5)
+    assert model.reconstruct(x).shape == shape
+    np.testing.assert_array_equal(model.encode(x), model.encode(x))
