@@ -23,6 +23,7 @@ from __future__ import annotations
 
 __all__ = ["ALI"]
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -79,9 +80,8 @@ class ALI(Game):
         # Beyond the paper: R1 + R2 (for D), l2 cycle in x, code regression with stopped gradient (for the generators).
         if self.penalty:
             gamma = self.penalty * (self.penalty_end / self.penalty) ** (progress / 0.7).clamp(max=1)
-            r1 = gradient_penalty(self.discriminator, x, z_hat)
-            r2 = gradient_penalty(self.discriminator, x_tilde, z)
-            loss_d = loss_d + gamma * (r1 + r2)
+            r1_and_r2 = 2 * gradient_penalty(self.discriminator, torch.cat([x, x_tilde]), torch.cat([z_hat, z]))
+            loss_d = loss_d + gamma * r1_and_r2
         if self.cycle:
             loss_g = loss_g + self.cycle * F.mse_loss(self.decoder(z_hat).rsample(), x)
         if self.regression:
