@@ -302,8 +302,8 @@ DATASETS: dict[str, Dataset] = {
         "arrays:images",
         needs="a folder of Parquet files in the Hugging Face image convention, or an .npz file with x_train and x_test",
         modern={
-            "networks": "mlp", "latent": 32, "width": 512, "penalty": 0.05, "penalty_end": 0.05, "lr": 1e-3,
-            "batch_size": 100, "epochs": 12,
+            "networks": "conv", "latent": 24, "width": 16, "penalty": 0.05, "penalty_end": 0.05, "cycle": 20.0, "regression": 1.0,
+            "lr": 2e-3, "beta1": 0.5, "batch_size": 64, "epochs": 10,
         },
         paper={"networks": "conv", "latent": 64, "width": 32, "epochs": 100},
     ),

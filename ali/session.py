@@ -17,12 +17,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from ali import __version__, checkpoint, pictures, preprocess, recipes
 from ali.data.source import Data, stream
@@ -198,11 +200,12 @@ class Session:
         self.run.game.train()
         times, last = [], time.monotonic()
         played = play(self.run.game, batches, self.run.optimizers, steps=self.steps, seed=0, average=self.average, decay=self.run.decay)
-        for _ in range(warmup + steps):
-            losses = next(played).losses
-            _ = [float(loss) for loss in losses.values()]  # waits for the device
-            times.append(time.monotonic() - last)
-            last = time.monotonic()
+        with _threads(self.run.game, self.batch_size):
+            for _ in range(warmup + steps):
+                losses = next(played).losses
+                _ = [float(loss) for loss in losses.values()]  # waits for the device
+                times.append(time.monotonic() - last)
+                last = time.monotonic()
         if self.device.type == "cuda":
             memory = torch.cuda.max_memory_allocated(self.device)
         else:
@@ -223,6 +226,10 @@ class Session:
         """
         if not self.folder.exists():
             self._create()
+        with _threads(self.run.game, self.batch_size):
+            yield from self._play(save_every)
+
+    def _play(self, save_every: float) -> Iterator[Report]:
         run, log, frames = self.run, _Log(self.folder, self.step), _moments(self.steps, FRAMES)
         lines = set(_moments(self.steps, LINES))
         batches = stream(self.data.train, self.batch_size, self.config["seed"], self.step, self.preprocess.forward, self.device)
@@ -338,6 +345,19 @@ class _Log:
         line = {"step": report.step, "rows": report.rows, "seconds": round(seconds, 2), "rows_per_second": round(report.rate, 1)}
         with open(self.file, "a") as log:
             log.write(json.dumps(line | {f"loss_{player}": loss for player, loss in report.losses.items()}) + "\n")
+
+
+@contextmanager
+def _threads(game: nn.Module, batch_size: int) -> Iterator[None]:
+    """Play small fully connected games on one thread: more are hardly faster, and far slower where other programs run too."""
+    before = torch.get_num_threads()
+    convolutions = any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in game.modules())
+    if not convolutions and sum(p.numel() for p in game.parameters()) * batch_size < 5e7:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _moments(steps: int, n: int) -> list[int]:

@@ -7,6 +7,7 @@ __all__ = ["add_commands", "begin", "go_on", "which"]
 import difflib
 import importlib.util
 import inspect
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -166,6 +167,9 @@ def _rehearse(session: Session) -> None:
     cost = session.rehearse()
     data = session.data.train.x.nbytes + session.data.test.x.nbytes
     print(f"memory: {cost['memory'] / 2**20:,.0f} MiB at its highest, of which {data / 2**20:,.0f} MiB are data")
+    load = os.getloadavg()[0]
+    if load > (os.cpu_count() or 1):
+        print(f"this machine is busy with other work (load {load:.1f} on {os.cpu_count()} cores): alone, it would be faster")
     print(
         f"time: about {_time(cost['seconds_per_step'] * session.steps)} on this machine ({session.device}): "
         f"{session.steps:,} steps of {session.batch_size} rows at {cost['seconds_per_step']:.3f} s "
