@@ -91,11 +91,11 @@ def ali(
     objective: str = "relativistic",
     penalty: float = 0.1,
     penalty_end: float = 0.1,
-    cycle: float = 10.0,
-    regression: float = 0.1,
+    cycle: float = 20.0,
+    regression: float = 1.0,
     schedule: Literal["simultaneous", "alternating"] = "simultaneous",
     lr: float = 1e-3,
-    beta1: float = 0.1,
+    beta1: float = 0.5,
     beta2: float = 0.99,
     batch_size: int = 64,
     epochs: int = 50,
@@ -284,7 +284,7 @@ DATASETS: dict[str, Dataset] = {
     "digits": Dataset(
         "scikit-learn's 1,797 handwritten digits, 8 x 8 grey; nothing is downloaded",
         "digits:digits",
-        modern={"networks": "mlp", "latent": 16, "width": 256, "depth": 3, "cycle": 20.0, "regression": 1.0, "lr": 2e-3, "epochs": 143},
+        modern={"networks": "mlp", "latent": 16, "width": 256, "depth": 3, "lr": 2e-3, "beta1": 0.1, "epochs": 143},
         paper={"networks": "conv", "latent": 16, "width": 32, "epochs": 200},
     ),
     "mixture": Dataset(
@@ -292,7 +292,7 @@ DATASETS: dict[str, Dataset] = {
         "mixtures:mixture",
         modern={
             "networks": "mlp", "latent": 2, "width": 128, "depth": 3, "frequencies_x": (3, 6, 12, 25), "frequencies_z": (1, 2, 4, 8),
-            "penalty": 0.05, "penalty_end": 0.0025, "cycle": 1.0, "regression": 1.0, "lr": 4e-3, "batch_size": 128,
+            "penalty": 0.05, "penalty_end": 0.0025, "cycle": 1.0, "lr": 4e-3, "beta1": 0.1, "batch_size": 128,
             "epochs": 8, "ema": 0.995,
         },
         paper={"networks": "mixture", "encoder": "implicit", "latent": 2, "beta1": 0.2, "epochs": 200},
@@ -302,8 +302,7 @@ DATASETS: dict[str, Dataset] = {
         "arrays:images",
         needs="a folder of Parquet files in the Hugging Face image convention, or an .npz file with x_train and x_test",
         modern={
-            "networks": "conv", "latent": 24, "width": 16, "penalty": 0.05, "penalty_end": 0.05, "cycle": 20.0, "regression": 1.0,
-            "lr": 2e-3, "beta1": 0.5, "batch_size": 64, "epochs": 10,
+            "networks": "conv", "latent": 24, "width": 16, "penalty": 0.05, "penalty_end": 0.05, "lr": 2e-3, "epochs": 10,
         },
         paper={"networks": "conv", "latent": 64, "width": 32, "epochs": 100},
     ),
