@@ -52,7 +52,7 @@ class UntiedBias(nn.Module):
 class Fourier(nn.Module):
     r"""The input beside its sines and cosines, so that a small network can draw sharp edges.
 
-    .. math:: u \mapsto [u, \sin(f_1 u), \cos(f_1 u), \sin(f_2 u), \dots]
+    .. math:: u \mapsto [u, \sin(f_1 u), \sin(f_2 u), \dots, \cos(f_1 u), \cos(f_2 u), \dots]
 
     Arguments:
         frequencies: :math:`f_i`, in radians per unit of the input.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["Pixels", "Preprocess", "Standardise", "fit", "from_json"]
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -66,8 +67,14 @@ class Pixels:
     def check(self, x: Tensor, what: str) -> Tensor:
         """Refuse images of another size, and pixels out of range or not finite."""
         _check_shape(x, self.shape, what, "images")
-        if x.numel() and (not torch.isfinite(x.to(torch.float64)).all() or x.min() < 0 or x.max() > self.maximum):
-            raise AliError(f"{what}: pixels must lie in [0, {self.maximum:g}] as in the training data, found {_range(x)}")
+        values = x.to(torch.float64)
+        bad = (~((values >= 0) & (values <= self.maximum))).nonzero()
+        if len(bad):
+            value = values[tuple(bad[0])].item()
+            found = f"of {value:g}" if math.isfinite(value) else "that is not finite"
+            raise AliError(
+                f"{what}: row {int(bad[0, 0])} has a pixel {found}; pixels must lie in [0, {self.maximum:g}] as in the training data"
+            )
         return x
 
     def to_json(self) -> dict:
@@ -123,15 +130,26 @@ def fit(source: Source, face: str) -> Preprocess:
     """
     x = source.x
     if x.ndim in (3, 4):
-        maximum = source.maximum or (np.iinfo(x.dtype).max if x.dtype.kind in "iu" else 1.0 if x.max() <= 1 else 255.0)
+        maximum = source.maximum or _brightest(x)
         return Pixels(tuple(x.shape[1:]), float(maximum), 0.0 if face == "paper" else -1.0, str(x.dtype))
     mean, scale = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
-    constant = np.flatnonzero(scale == 0)
+    constant = np.flatnonzero((x == x[0]).all(0))
     if len(constant):
         raise AliError(f"column {constant[0]} is constant ({x[0, constant[0]]}): leave it out, there is nothing to learn in it")
     if face == "paper":
         mean, scale = np.zeros_like(mean), np.ones_like(scale)
     return Standardise(tuple(mean.tolist()), tuple(scale.tolist()), str(x.dtype))
+
+
+def _brightest(x: np.ndarray) -> float:
+    """The brightest possible pixel: that of a type of one or two bytes; the first that fits in a wider type or in floating point."""
+    if x.dtype.kind in "iu" and x.dtype.itemsize <= 2:
+        return float(np.iinfo(x.dtype).max)
+    known = (1.0, 255.0) if x.dtype.kind == "f" else (255.0, 65535.0)
+    for maximum in known:
+        if x.max() <= maximum:
+            return maximum
+    raise AliError(f"the brightest pixel is {x.max():g}; pixels of type {x.dtype} go up to {known[-1]:g} at most: scale them first")
 
 
 def from_json(state: dict) -> Preprocess:
@@ -153,7 +171,3 @@ def _check_shape(x: Tensor, shape: tuple[int, ...], what: str, things: str) -> N
     if tuple(x.shape[1:]) != tuple(shape):
         wanted = " x ".join(map(str, shape))
         raise AliError(f"{what}: this run knows {things} of shape {wanted}, got {' x '.join(map(str, x.shape[1:]))}")
-
-
-def _range(x: Tensor) -> str:
-    return "a value that is not finite" if not torch.isfinite(x.to(torch.float64)).all() else f"[{x.min():g}, {x.max():g}]"

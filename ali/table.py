@@ -110,7 +110,7 @@ def build(
     """
     modules: list[nn.Module] = []
     shape = tuple(input)
-    if rows and rows[0].operation == "linear" and len(shape) > 1:
+    if rows and rows[0].operation in ("linear", "fourier") and len(shape) > 1:
         modules.append(nn.Flatten())
         shape = (math.prod(shape),)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["check", "images", "read", "table"]
 
-import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,16 +51,21 @@ def read(path: str, dimensions: tuple[int, ...], hold_out: float) -> Data:
     if not file.is_file():
         raise AliError(f"{path}: no such file")
     try:
-        loaded = np.load(file, allow_pickle=False)
-        arrays = {"x": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        with open(file, "rb") as opened:  # NumPy leaves a broken .npz open
+            loaded = np.load(opened, allow_pickle=False)
+            arrays = {"x": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
+    except Exception as error:  # damaged bytes raise anything: of numpy, zipfile, zlib, tokenize
         raise AliError(f"{path}: not a .npy or .npz file of plain numbers ({error})") from None
 
     if "x_train" in arrays:
         train = check(arrays["x_train"], arrays.get("y_train"), dimensions, f"{path}: x_train")
         if "x_test" not in arrays:
             return split(train, hold_out)
-        return Data(train, check(arrays["x_test"], arrays.get("y_test"), dimensions, f"{path}: x_test"))
+        test = check(arrays["x_test"], arrays.get("y_test"), dimensions, f"{path}: x_test")
+        if train.y is not None and test.y is not None:  # a class has one number in both parts
+            classes = tuple(str(name) for name in np.unique(np.concatenate([arrays["y_train"], arrays["y_test"]])))
+            train, test = (replace(s, y=np.array([classes.index(c) for c in s.classes])[s.y], classes=classes) for s in (train, test))
+        return Data(train, test)
     x = next((arrays[key] for key in X_KEYS if key in arrays), None)
     if x is None and len(arrays) == 1:
         x = next(iter(arrays.values()))
@@ -88,6 +93,7 @@ def check(x: np.ndarray, y: np.ndarray | None, dimensions: tuple[int, ...], wher
         raise AliError(f"{where}: expected an array of shape {wanted}, found {x.shape}")
     if len(x) == 0 or 0 in x.shape:
         raise AliError(f"{where}: the array is empty, its shape is {x.shape}")
+    maximum = 1.0 if x.dtype == bool else None
     if x.dtype == bool:
         x = x.astype(np.uint8)
     if x.dtype.kind not in "iuf":
@@ -95,19 +101,31 @@ def check(x: np.ndarray, y: np.ndarray | None, dimensions: tuple[int, ...], wher
     if x.ndim == 4 and x.shape[-1] not in (1, 3):
         hint = ": move the channels last, x.transpose(0, 2, 3, 1)" if x.shape[1] in (1, 3) else ""
         raise AliError(f"{where}: images have 1 or 3 channels, last; found shape {x.shape}{hint}")
+    x = x.astype(x.dtype.newbyteorder("="), copy=False)
     if x.dtype.kind == "f":
+        given = x
+        with np.errstate(over="ignore"):
+            x = x.astype(np.float32)
         bad = np.argwhere(~np.isfinite(x))
         if len(bad):
-            row, *place = bad[0].tolist()
-            at = f"column {place[0]}" if len(place) == 1 else f"pixel {tuple(place)}"
-            raise AliError(f"{where}: row {row}, {at} is {x[tuple(bad[0])]}; every number must be finite ({len(bad)} are not)")
-        x = x.astype(np.float32)
+            value = given[tuple(bad[0])]
+            raise AliError(f"{where}: {_place(bad[0])} is {value}; every number must be finite ({len(bad)} are not, in single precision)")
     if x.ndim > 2 and x.min() < 0:
-        raise AliError(f"{where}: pixels start at 0, found {x.min()}; shift and scale them first")
+        first = np.argwhere(x < 0)[0]
+        raise AliError(f"{where}: {_place(first)} is {x[tuple(first)]}; pixels start at 0: shift and scale them first")
     if y is None:
-        return Source(x)
+        return Source(x, maximum=maximum)
     y = np.asarray(y)
     if y.shape != (len(x),):
         raise AliError(f"{where}: {len(x)} rows, but labels of shape {y.shape}")
-    names, numbers = np.unique(y, return_inverse=True)
-    return Source(x, numbers.astype(np.int64), tuple(str(name) for name in names))
+    try:
+        names, numbers = np.unique(y, return_inverse=True)
+    except TypeError:
+        raise AliError(f"{where}: labels are all numbers or all names; these are of several types") from None
+    return Source(x, numbers.astype(np.int64), tuple(str(name) for name in names), maximum)
+
+
+def _place(index: np.ndarray) -> str:
+    """Where a value stands, in words."""
+    row, *place = index.tolist()
+    return f"row {row}, column {place[0]}" if len(place) == 1 else f"row {row}, pixel {tuple(place)}"

@@ -67,12 +67,15 @@ def _read(files: list[Path]) -> Source:
             try:
                 picture = Image.open(BytesIO(cell["bytes"]))
                 pictures.append(np.asarray(picture if picture.mode in ("L", "RGB") else picture.convert("RGB")))
-            except (UnidentifiedImageError, OSError, TypeError, KeyError) as error:
+            except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, TypeError, KeyError) as error:
                 raise AliError(f"{file}, row {row}: not a readable image ({error})") from None
             if pictures[-1].shape != pictures[0].shape:
                 raise AliError(f"{file}, row {row}: an image of shape {pictures[-1].shape} among images of {pictures[0].shape}")
         label = next((name for name in LABEL_COLUMNS if name in table.column_names), None)
         if label is not None:
+            kind = table.column(label).type
+            if not pa.types.is_integer(kind) or table.column(label).null_count:
+                raise AliError(f"{file}: column {label!r} must hold a class number in every row; it holds {kind}")
             labels.extend(table.column(label).to_pylist())
             classes = _class_names(table.schema.metadata, label) or classes
     if not pictures:
@@ -89,5 +92,7 @@ def _class_names(metadata: dict | None, label: str) -> tuple[str, ...]:
     """Class names, from the features that ``datasets`` writes beside the schema."""
     if not metadata or b"huggingface" not in metadata:
         return ()
-    features = json.loads(metadata[b"huggingface"]).get("info", {}).get("features", {})
-    return tuple(features.get(label, {}).get("names", ()))
+    try:
+        return tuple(json.loads(metadata[b"huggingface"])["info"]["features"][label]["names"])
+    except (ValueError, KeyError, TypeError):
+        return ()

@@ -97,7 +97,7 @@ def stream(
     """
     import torch
 
-    x = torch.from_numpy(np.ascontiguousarray(source.x)).to(device)
+    x = torch.from_numpy(np.require(source.x, requirements=["C", "W"])).to(device)
     y = None if source.y is None else torch.from_numpy(source.y).to(device)
     per_epoch = len(source) // batch_size
     epoch, order = -1, torch.empty(0)

@@ -1,8 +1,9 @@
 """Table 5: the CelebA networks (Dumoulin et al. 2017, appendix A).
 
-Three rows differ from the page. z has 256 numbers: the page's 512 at G_x and D(z) is a misprint (confirmed by an author), since
-the encoder's 512 maps are mu *and* log sigma. D(x, z) joins 512 + 1024 = 1536 channels, not 1024. And D(x) is not a copy of the
-encoder: in the authors' code it has dropout 0.2 and no batch normalisation in its first row, as in Tables 4 and 6.
+Where it differs from the page: z has 256 numbers, since the page's 512 at G_x and D(z) is a misprint (confirmed by an author):
+the encoder's 512 maps are mu *and* log sigma. D(x, z) joins 512 + 1024 = 1536 channels, not 1024. And the page prints D(x) as a
+copy of the encoder: in the authors' code its five rows have dropout 0.2, and the first no batch normalisation, as in Tables 4
+and 6.
 """
 
 from ali.table import conv, tconv

@@ -1,0 +1,72 @@
+"""The layers that PyTorch lacks, against loops and closed forms."""
+
+import math
+
+import pytest
+import torch
+
+from ali.layers import Fourier, Maxout, UntiedBias
+
+
+@pytest.mark.parametrize("shape", [(3, 12), (3, 12, 5), (2, 6, 4, 3)])
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_maxout_is_the_maximum_over_consecutive_channels(shape, pieces):
+    torch.manual_seed(0)
+    a = torch.randn(shape)
+    h = Maxout(pieces)(a)
+    assert h.shape == (shape[0], shape[1] // pieces, *shape[2:])
+    for i in range(h.shape[1]):
+        wanted = a[:, pieces * i]
+        for j in range(1, pieces):
+            wanted = torch.maximum(wanted, a[:, pieces * i + j])
+        assert torch.equal(h[:, i], wanted)
+
+
+def test_maxout_sends_the_gradient_to_the_largest_piece():
+    a = torch.tensor([[1.0, 4.0, 2.0, 9.0, 8.0, 7.0]], requires_grad=True)
+    (Maxout(3)(a) * torch.tensor([[10.0, 20.0]])).sum().backward()
+    assert a.grad.tolist() == [[0, 10, 0, 20, 0, 0]]
+
+
+def test_maxout_refuses_channels_that_do_not_make_groups():
+    with pytest.raises(RuntimeError):
+        Maxout(2)(torch.zeros(1, 5))
+
+
+def test_an_untied_bias_adds_its_own_number_to_each_pixel_of_each_map():
+    layer = UntiedBias((2, 3, 4))
+    assert layer.bias.count_nonzero() == 0
+    torch.manual_seed(0)
+    a, values = torch.randn(5, 2, 3, 4), torch.randn(2, 3, 4)
+    with torch.no_grad():
+        layer.bias.copy_(values)
+    for row in range(5):
+        assert torch.equal(layer(a)[row], a[row] + values)
+    layer(a).sum().backward()
+    assert torch.equal(layer.bias.grad, torch.full((2, 3, 4), 5.0)), "one gradient per row"
+
+
+@pytest.mark.parametrize("frequencies", [(2.0,), (3.0, 6.0, 12.5), ()])
+def test_fourier_puts_sines_and_cosines_beside_the_input(frequencies):
+    torch.manual_seed(0)
+    u = torch.randn(7, 2)
+    features = Fourier(frequencies)(u)
+    assert features.shape == (7, 2 * (1 + 2 * len(frequencies)))
+    assert torch.equal(features[:, :2], u)
+    found = {tuple(round(v, 4) for v in column.tolist()) for column in features[:, 2:].T}
+    wanted = {tuple(round(w(f * v), 4) for v in u[:, i].tolist()) for f in frequencies for i in range(2) for w in (math.sin, math.cos)}
+    assert found == wanted
+
+
+def test_fourier_keeps_the_order_that_stored_weights_count_on():
+    (a, b), (f1, f2) = (0.3, -0.7), (2.0, 5.0)
+    angles = [f1 * a, f1 * b, f2 * a, f2 * b]
+    wanted = [a, b, *map(math.sin, angles), *map(math.cos, angles)]
+    assert Fourier((f1, f2))(torch.tensor([[a, b]]))[0].tolist() == pytest.approx(wanted)
+
+
+def test_fourier_has_nothing_to_learn_or_to_store():
+    layer = Fourier((1.0, 2.0))
+    assert list(layer.parameters()) == []
+    assert layer.state_dict() == {}
+    assert layer.double()(torch.zeros(1, 1, dtype=torch.float64)).dtype == torch.float64
