@@ -12,7 +12,7 @@ No network of its own lives here. To add an objective, write it and add its line
 
 from __future__ import annotations
 
-__all__ = ["OBJECTIVES", "Objective", "gradient_penalty", "hinge", "minimax", "nonsaturating", "relativistic"]
+__all__ = ["OBJECTIVES", "Objective", "gradient_penalty", "hinge", "minimax", "nonsaturating", "refuse_batch_norm", "relativistic"]
 
 from collections.abc import Callable
 
@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from ali.errors import AliError
 
 Logits = Float[Tensor, " n"]
 Loss = Float[Tensor, ""]
@@ -89,14 +91,23 @@ def gradient_penalty(discriminator: nn.Module, x: Float[Tensor, "n ..."], z: Flo
         x, z: the pairs.
 
     Raises:
-        ValueError: D normalises over the batch, so the slope at one pair depends on all others.
+        AliError: D normalises over the batch.
 
     Source: Mescheder et al. 2018 (arXiv:1801.04406).
     """
+    refuse_batch_norm(discriminator)
+    slope_x, slope_z = torch.func.grad(lambda x, z: discriminator(x, z).sum(), argnums=(0, 1))(x.detach(), z.detach())
+    return 0.5 * (slope_x.flatten(1).square().sum(1) + slope_z.square().sum(1)).mean()
+
+
+def refuse_batch_norm(discriminator: nn.Module) -> None:
+    """Refuse a D that normalises over the batch: the slope of its logit at one pair depends on all others.
+
+    Raises:
+        AliError: says so.
+    """
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training for module in discriminator.modules()):
-        raise ValueError(
+        raise AliError(
             "a gradient penalty needs a discriminator without batch normalisation, because each logit there depends "
             "on the whole batch; take networks without it, or set the penalty to 0"
         )
-    slope_x, slope_z = torch.func.grad(lambda x, z: discriminator(x, z).sum(), argnums=(0, 1))(x.detach(), z.detach())
-    return 0.5 * (slope_x.flatten(1).square().sum(1) + slope_z.square().sum(1)).mean()

@@ -139,9 +139,6 @@ def ali(
         _in_range(name, value, 1)
     if objective not in objectives.OBJECTIVES:
         raise AliError(f"unknown objective {objective!r}: choose one of {', '.join(objectives.OBJECTIVES)}")
-    if penalty and not penalty_end:
-        raise AliError("penalty_end can not be 0 while penalty is not, since it is reached geometrically: take a small number")
-
     E, G, D = _networks(spec, face, networks, encoder, latent, width, depth, tuple(frequencies_x), tuple(frequencies_z))
     make: Callable[..., Game] = games.BiGAN if encoder == "deterministic" else games.ALI
     game = make(

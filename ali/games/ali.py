@@ -30,9 +30,12 @@ from torch import Tensor, nn
 
 from ali.data.source import Batch
 from ali.distributions import Distribution, StandardNormal
+from ali.errors import AliError
 from ali.games.game import Game, judge
 from ali.networks import Conditional
-from ali.objectives import Objective, gradient_penalty, nonsaturating
+from ali.objectives import Objective, gradient_penalty, nonsaturating, refuse_batch_norm
+
+ANNEALED = 0.7  # share of the training after which the penalty stays at its end value
 
 
 class ALI(Game):
@@ -50,6 +53,12 @@ class ALI(Game):
         regression: weight :math:`\lambda_z` of the code's error :math:`\|z - G_z(\tilde x)\|^2`, mean over z's components. Only
             the encoder learns from it: with a gradient into the decoder, samples get worse.
         schedule: rounds of players (:class:`ali.games.game.Game`).
+
+    Under batch normalisation in encoder or decoder, cycle and regression change the model: the running statistics then also
+    see reconstructions and samples.
+
+    Raises:
+        AliError: a penalty on a D with batch normalisation, or one that is to end at 0, which is not reached geometrically.
     """
 
     def __init__(
@@ -70,6 +79,10 @@ class ALI(Game):
         self.objective, self.cycle, self.regression, self.schedule = objective, cycle, regression, schedule
         self.penalty, self.penalty_end = penalty, penalty if penalty_end is None else penalty_end
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
+        if self.penalty:
+            refuse_batch_norm(discriminator)
+        if self.penalty and not self.penalty_end:
+            raise AliError("penalty_end can not be 0 while penalty is not, since it is reached geometrically: take a small number")
 
     def losses(self, batch: Batch, progress: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
         x, z = batch.x, self.prior.sample(len(batch.x))  # x ~ q(x), z ~ p(z)
@@ -79,7 +92,8 @@ class ALI(Game):
 
         # Beyond the paper: R1 + R2 (for D), l2 cycle in x, code regression with stopped gradient (for the generators).
         if self.penalty:
-            gamma = self.penalty * (self.penalty_end / self.penalty) ** (progress / 0.7).clamp(max=1)
+            gamma = self.penalty * (self.penalty_end / self.penalty) ** (progress / ANNEALED).clamp(max=1)
+            # One pass over both kinds of pair: its mean is half of R1 + R2.
             r1_and_r2 = 2 * gradient_penalty(self.discriminator, torch.cat([x, x_tilde]), torch.cat([z_hat, z]))
             loss_d = loss_d + gamma * r1_and_r2
         if self.cycle:
