@@ -1,0 +1,52 @@
+"""Train a data set's default recipe over several seeds, evaluate each on held-out rows, and record mean, spread and worst."""
+
+from __future__ import annotations
+
+__all__ = ["quality"]
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import ali
+from ali import recipes
+from ali.evaluation.report import LINES
+from experiments.record import mean_and_spread, record
+
+HIGHER_IS_BETTER = {"label_kept", "label_kept_ceiling", "nn_codes", "nn_pixels", "modes", "modes_strict", "high_quality", "same_mode"}
+
+
+def quality(dataset: str, title: str, about: str) -> None:
+    """Parse the command line of an experiment and run it.
+
+    Arguments:
+        dataset: a name in ``ali.recipes.DATASETS``.
+        title: of the section in ``experiments/README.md``.
+        about: the experiment's docstring.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    entry = recipes.DATASETS[dataset]
+    if entry.needs:
+        parser.add_argument("path", help=entry.needs)
+    parser.add_argument("--seeds", type=int, default=5, help="how many runs, seeds 0, 1, ...")
+    given = parser.parse_args()
+    data = entry.open(getattr(given, "path", None))
+    began, values, cpu = time.monotonic(), [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(given.seeds):
+            start = time.process_time()
+            model = ali.Model.train(dataset, data, out=Path(folder) / str(seed), seed=seed)
+            cpu.append(time.process_time() - start)
+            values.append(ali.evaluate(model, data, seed=seed))
+            print(f"seed {seed}:", {key: round(value, 4) for key, value in values[-1].items()}, f"{cpu[-1]:.0f} CPU s", flush=True)
+
+    table = [f"| measure | mean ± sd (n = {given.seeds}) | worst | how to read it |", "| --- | --- | --- | --- |"]
+    for key, (name, form, words) in LINES.items():
+        if key in values[0]:
+            every = [value[key] for value in values]
+            worst = min(every) if key in HIGHER_IS_BETTER else max(every)
+            table.append(f"| {name} | {mean_and_spread(every, form)} | {worst:{form}} | {words} |")
+    table.append(f"| training time, CPU s | {mean_and_spread(cpu, '.0f')} | {max(cpu):.0f} | all threads together |")
+    path = " PATH" if entry.needs else ""
+    record(title, f"python -m experiments.{dataset}{path} --seeds {given.seeds}", time.monotonic() - began, table)
