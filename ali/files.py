@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["read_images", "read_numbers", "write_images", "write_numbers"]
+__all__ = ["read_images", "read_numbers", "write_images", "write_numbers", "write_table"]
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ali import pictures
 from ali.errors import AliError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def write_numbers(file: Path, z: np.ndarray, name: str = "z") -> None:
@@ -28,9 +32,19 @@ def write_numbers(file: Path, z: np.ndarray, name: str = "z") -> None:
         np.save(file, z)
         return
     import pyarrow as pa
+
+    write_table(file, pa.table({f"{name}{k}": np.ascontiguousarray(column) for k, column in enumerate(z.T)}))
+
+
+def write_table(file: Path, table: pa.Table) -> None:
+    """Write a table to ``.csv`` or ``.parquet``.
+
+    Raises:
+        AliError: another ending.
+    """
     from pyarrow import csv, parquet
 
-    table = pa.table({f"{name}{k}": np.ascontiguousarray(column) for k, column in enumerate(z.T)})
+    file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".csv":
         csv.write_csv(table, file)
     elif file.suffix == ".parquet":

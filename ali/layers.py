@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Fourier", "Maxout", "UntiedBias"]
+__all__ = ["Fourier", "Heads", "Maxout", "UntiedBias"]
 
 import torch
 from jaxtyping import Float
@@ -70,3 +70,25 @@ class Fourier(nn.Module):
 
     def extra_repr(self) -> str:
         return f"frequencies={self.frequencies.tolist()}"
+
+
+class Heads(nn.Module):
+    """Output nonlinearities side by side: numbers as they are, flags by a sigmoid, each group of categories by a softmax.
+
+    ALI needs gradients through its samples, so that categories can not be drawn (section 2.3): their probabilities are put out.
+
+    Arguments:
+        heads: (nonlinearity, width) for each part, in order: "linear", "sigmoid" or "softmax".
+    """
+
+    def __init__(self, heads: tuple[tuple[str, int], ...]):
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, a: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        apply = {"linear": lambda part: part, "sigmoid": torch.sigmoid, "softmax": lambda part: part.softmax(1)}
+        parts = a.split([width for _, width in self.heads], 1)
+        return torch.cat([apply[kind](part) for (kind, _), part in zip(self.heads, parts, strict=True)], 1)
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}"

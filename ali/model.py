@@ -4,10 +4,12 @@ from __future__ import annotations
 
 __all__ = ["Model", "load", "open_data"]
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,12 +17,11 @@ from torch import Tensor
 
 from ali import checkpoint, preprocess, recipes
 from ali.data import arrays
-from ali.data.source import Data, split
+from ali.data.source import Data, Source, split
+from ali.data.tables import Column, describe_frame, from_matrix, number_columns, to_matrix
 from ali.errors import AliError
 from ali.games.game import Game, Generates, Infers
 from ali.session import Report, Session, _named
-
-Rows = TypeVar("Rows", np.ndarray, Tensor)
 
 CHUNK = 1000  # rows at a time: memory does not grow with the data
 
@@ -38,17 +39,23 @@ class Model:
         self.game, self.preprocess, self.config = game.eval(), preprocess, config
         self.classes: tuple[str, ...] = tuple(config["spec"]["classes"])
         self.shape: tuple[int, ...] = getattr(preprocess, "shape", preprocess.network_shape)
+        self.columns: tuple[Column, ...] = getattr(preprocess, "columns", ())
         self.device = next(game.parameters()).device
 
     @property
     def latent(self) -> int:
         """Dimension of z."""
-        return self._generates("tell its latent dimension").prior.dim
+        return self._can("tell its latent dimension", Generates, "decoder").prior.dim
+
+    @property
+    def _mixed(self) -> bool:
+        """Are there columns that an array can not hold without a key to it?"""
+        return any(column.categories or column.missing for column in self.columns)
 
     @staticmethod
     def train(
         dataset: str,
-        data: np.ndarray | tuple[np.ndarray, np.ndarray] | Data | str | Path | None = None,
+        data: Any = None,
         *,
         out: str | Path,
         report: Callable[[Report], None] = lambda report: None,
@@ -59,7 +66,8 @@ class Model:
 
         Arguments:
             dataset: a name in ``ali.recipes.DATASETS``: "digits", "mixture", "mnist", "images", "table", ...
-            data: a path, an array x, a pair (x, y), or ``Data``; nothing for data that is generated or installed.
+            data: a path, an array x, a pair (x, y), a data frame (for "table"), or ``Data``; nothing for data that is generated or
+                installed.
             out: folder of the run; it must not exist yet.
             report: called some 400 times with a :class:`ali.session.Report`.
             hold_out: share of the rows of an array that training never sees.
@@ -76,76 +84,71 @@ class Model:
         elif data is None or isinstance(data, str | Path):
             rows = recipes.DATASETS[dataset].open(path)
         else:
-            x, y = data if isinstance(data, tuple) else (data, None)
-            rows = split(arrays.check(x, y, (2,) if dataset == "table" else (3, 4), "data"), hold_out)
+            rows = split(_source(data, dataset == "table"), hold_out)
         session = Session.start(dataset, rows, out, path=path, **options)
         for state in session.play():
             report(state)
         return load(out, recipe=options["recipe"] if callable(options.get("recipe")) else None)
 
-    def sample(self, n: int, *, seed: int | None = None) -> np.ndarray:
+    def sample(self, n: int, *, seed: int | None = None) -> Any:
         r"""Draw new rows: :math:`z \sim p(z)`, :math:`x \sim p(x | z)`.
 
         Arguments:
             n: how many, at least 1.
             seed: for the same rows again.
+
+        Returns:
+            An array; for a table with categories or missing cells a pyarrow table.
         """
-        game = self._generates("sample")
+        game = self._can("sample", Generates, "decoder")
         if n < 1:
             raise AliError(f"n counts the samples: at least 1, got {n}")
         with _noise(seed):
             return self.decode(game.prior.sample(n).cpu().numpy())
 
-    def encode(self, x: Rows, *, draw: bool = False, seed: int | None = None) -> Rows:
+    def encode(self, x: Any, *, draw: bool = False, seed: int | None = None) -> Any:
         """Infer codes: the mean of q(z | x), or a draw from it.
 
         Arguments:
-            x: rows in the data's own units and layout, (n, ...).
+            x: rows in the data's own units and layout, (n, ...): an array or a tensor; for a run on a table also a data frame.
             draw: sample q(z | x), as the paper's figures do.
             seed: of the draw.
 
         Returns:
-            z, shape (n, latent).
+            z, shape (n, latent): a tensor for a tensor, else an array.
 
         Raises:
             AliError: rows of another shape, or out of the range of the training data.
         """
-        game = self._infers("encode")
-        rows = self.preprocess.check(self._tensor(x), "x")
+        z = self._encode(x, draw, seed)
+        return z if isinstance(x, Tensor) else z.cpu().numpy()
 
-        def infer(chunk: Tensor) -> Tensor:
-            q = game.encode(self.preprocess.forward(chunk))
-            return q.rsample() if draw else q.mean
-
-        with _noise(seed if draw else None):
-            return _like(x, self._in_chunks(infer, rows))
-
-    def decode(self, z: Rows) -> Rows:
+    def decode(self, z: Any) -> Any:
         """Generate the rows that codes stand for: the mean of p(x | z).
 
         Arguments:
-            z: codes, shape (n, latent).
+            z: codes, shape (n, latent): an array or a tensor.
+
+        Returns:
+            A tensor for a tensor, else an array; for a table with categories or missing cells a pyarrow table.
 
         Raises:
             AliError: codes of another dimension, or not finite.
         """
-        game = self._generates("decode")
-        codes = self._tensor(z).to(torch.get_default_dtype())
-        if codes.ndim != 2 or codes.shape[1] != game.prior.dim:
-            raise AliError(f"z: this run's codes have shape (n, {game.prior.dim}), got {tuple(codes.shape)}")
-        if not torch.isfinite(codes).all():
-            raise AliError(f"z: row {int((~torch.isfinite(codes)).nonzero()[0][0])} has a number that is not finite")
-        return _like(z, self._in_chunks(lambda chunk: self.preprocess.inverse(game.decode(chunk).mean), codes))
+        x = self._decode(self._tensor(z))
+        if isinstance(z, Tensor):
+            return x
+        return from_matrix(x.cpu().numpy(), self.columns) if self._mixed else x.cpu().numpy()
 
-    def reconstruct(self, x: Rows, *, draw: bool = False, seed: int | None = None) -> Rows:
-        """Encode, then decode.
+    def reconstruct(self, x: Any, *, draw: bool = False, seed: int | None = None) -> Any:
+        """Encode, then decode: rows of the kind that was given.
 
         Arguments:
             x, draw, seed: as for :meth:`encode`.
         """
-        return self.decode(self.encode(x, draw=draw, seed=seed))
+        return self._like(x, self._decode(self._encode(x, draw, seed)))
 
-    def interpolate(self, x1: Rows, x2: Rows, steps: int = 9, *, how: Literal["linear", "spherical"] = "linear") -> Rows:
+    def interpolate(self, x1: Any, x2: Any, steps: int = 9, *, how: Literal["linear", "spherical"] = "linear") -> Any:
         r"""Rows between two rows: encode both, walk between the codes, decode (section 4.2).
 
         .. math::
@@ -159,7 +162,7 @@ class Model:
             how: a straight line, or along the sphere where prior codes lie (White 2016, arXiv:1609.04468).
 
         Returns:
-            Shape (n, steps, ...).
+            Shape (n, steps, ...); for data frames one table of n x steps rows, walk after walk.
         """
         if steps < 2:
             raise AliError(f"steps counts the points of a walk with both its ends: at least 2, got {steps}")
@@ -167,16 +170,51 @@ class Model:
             raise AliError(f"unknown way {how!r}: choose linear or spherical")
         if len(x1) != len(x2):
             raise AliError(f"x1 has {len(x1)} rows and x2 has {len(x2)}: a walk needs one of each")
-        z1, z2 = self._tensor(self.encode(x1))[:, None], self._tensor(self.encode(x2))[:, None]
+        z1, z2 = self._encode(x1)[:, None], self._encode(x2)[:, None]
         t = torch.linspace(0, 1, steps, device=self.device)[:, None]
         if how == "spherical":
             cosine = torch.nn.functional.cosine_similarity(z1, z2, dim=-1).clamp(-1, 1)[..., None]
-            omega = cosine.arccos().clamp(min=1e-4)  # parallel codes: the limit is the straight line
+            omega = cosine.arccos().clamp(1e-4, math.pi - 1e-4)  # codes on one line: the limit is the straight line
             z = ((1 - t) * omega).sin() / omega.sin() * z1 + (t * omega).sin() / omega.sin() * z2
         else:
             z = (1 - t) * z1 + t * z2
-        x = self.decode(_like(x1, z.flatten(0, 1)))
-        return x.reshape(len(x1), steps, *x.shape[1:])
+        x = self._like(x1, self._decode(z.flatten(0, 1)))
+        return x.reshape(len(x1), steps, *x.shape[1:]) if isinstance(x, Tensor | np.ndarray) else x
+
+    def table(self, rows: Any) -> Any:
+        """Rows of a run on a table as a pyarrow table, with names, types and categories."""
+        return from_matrix(rows, self.columns) if isinstance(rows, np.ndarray) else rows
+
+    def _encode(self, x: Any, draw: bool = False, seed: int | None = None) -> Tensor:
+        game = self._can("encode", Infers, "encoder")
+        if self.columns and not isinstance(x, Tensor | np.ndarray):
+            x = to_matrix(x, self.columns, "x")
+        rows = self.preprocess.check(self._tensor(x), "x")
+
+        def infer(chunk: Tensor) -> Tensor:
+            q = game.encode(self.preprocess.forward(chunk))
+            return q.rsample() if draw else q.mean
+
+        with _noise(seed if draw else None):
+            return self._in_chunks(infer, rows)
+
+    def _decode(self, z: Tensor) -> Tensor:
+        game = self._can("decode", Generates, "decoder")
+        codes = z.to(torch.get_default_dtype())
+        if codes.ndim != 2 or codes.shape[1] != game.prior.dim:
+            raise AliError(f"z: this run's codes have shape (n, {game.prior.dim}), got {tuple(codes.shape)}")
+        if not torch.isfinite(codes).all():
+            raise AliError(f"z: row {int((~torch.isfinite(codes)).nonzero()[0][0])} has a number that is not finite")
+        return self._in_chunks(lambda chunk: self.preprocess.inverse(game.decode(chunk).mean), codes)
+
+    def _like(self, given: Any, rows: Tensor) -> Any:
+        """Rows of the kind that was given: a tensor, an array, a pandas data frame, or a pyarrow table."""
+        if isinstance(given, Tensor):
+            return rows
+        if isinstance(given, np.ndarray):
+            return rows.cpu().numpy()
+        table = from_matrix(rows.cpu().numpy(), self.columns)
+        return table.to_pandas() if type(given).__module__.startswith("pandas") else table
 
     def _in_chunks(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -185,12 +223,6 @@ class Model:
 
     def _tensor(self, rows: np.ndarray | Tensor) -> Tensor:
         return rows if isinstance(rows, Tensor) else torch.from_numpy(np.ascontiguousarray(rows))
-
-    def _generates(self, verb: str) -> Any:
-        return self._can(verb, Generates, "decoder")
-
-    def _infers(self, verb: str) -> Any:
-        return self._can(verb, Infers, "encoder")
 
     def _can(self, verb: str, protocol: type, part: str) -> Any:
         if not isinstance(self.game, protocol):
@@ -250,6 +282,16 @@ def open_data(run: str | Path, path: str | None = None) -> Data:
     return entry.open(path, **config.get("data", {}))
 
 
+def _source(data: Any, is_table: bool) -> Source:
+    """Rows in memory: an array, a pair (x, y), or a data frame."""
+    x: Any
+    x, y = data if isinstance(data, tuple) else (data, None)
+    if is_table and not isinstance(x, np.ndarray):
+        return describe_frame(x, y)
+    source = arrays.check(x, y, (2,) if is_table else (3, 4), "data")
+    return replace(source, columns=number_columns(source.x.shape[1])) if is_table else source
+
+
 @contextmanager
 def _noise(seed: int | None) -> Iterator[None]:
     """Fix torch's noise for a while, and leave it as it was; do nothing without a seed."""
@@ -257,7 +299,3 @@ def _noise(seed: int | None) -> Iterator[None]:
         if seed is not None:
             torch.manual_seed(seed)
         yield
-
-
-def _like(given: Any, result: Tensor) -> Any:
-    return result if isinstance(given, Tensor) else result.cpu().numpy()

@@ -2,6 +2,9 @@
 
 Fitted on training rows only, stored as JSON with the run. ``forward`` takes rows in the data's own units and layout to
 what a network sees; ``inverse`` takes them back, with the data's type: whole numbers are rounded and clipped.
+
+For training the way there has two parts: ``prepare`` once for all rows, and ``dither`` for each batch, which adds the noise
+that takes the place of what is discrete. For pixels and plain numbers there is none.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ali.columns import Columns
 from ali.data.source import Source
 from ali.errors import AliError
 
@@ -25,12 +29,16 @@ from ali.errors import AliError
 class Preprocess(Protocol):
     """An invertible map, with the shape of one row on either side."""
 
-    def forward(self, x: Tensor) -> Tensor: ...
-    def inverse(self, x: Tensor) -> Tensor: ...
+    def forward(self, x: Tensor, /) -> Tensor: ...
+    def inverse(self, x: Tensor, /) -> Tensor: ...
+    def prepare(self, x: np.ndarray, /) -> np.ndarray: ...
+    def dither(self, x: Tensor, /) -> Tensor: ...
     def check(self, x: Tensor, what: str) -> Tensor: ...
     def to_json(self) -> dict: ...
     @property
     def network_shape(self) -> tuple[int, ...]: ...
+    @property
+    def heads(self) -> tuple[tuple[str, int], ...]: ...
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,10 @@ class Pixels:
     dtype: str
 
     @property
+    def heads(self) -> tuple[tuple[str, int], ...]:
+        return ()
+
+    @property
     def network_shape(self) -> tuple[int, int, int]:
         height, width, *channels = self.shape
         return (channels[0] if channels else 1, height, width)
@@ -59,6 +71,12 @@ class Pixels:
     def forward(self, x: Tensor) -> Tensor:
         x = x.unsqueeze(-1) if len(self.shape) == 2 else x
         return self.low + (1 - self.low) / self.maximum * x.movedim(-1, 1).to(torch.get_default_dtype())
+
+    def prepare(self, x: np.ndarray) -> np.ndarray:
+        return x
+
+    def dither(self, x: Tensor) -> Tensor:
+        return self.forward(x)
 
     def inverse(self, x: Tensor) -> Tensor:
         x = ((x - self.low) * (self.maximum / (1 - self.low))).clamp(0, self.maximum).movedim(1, -1)
@@ -93,12 +111,22 @@ class Standardise:
     dtype: str
 
     @property
+    def heads(self) -> tuple[tuple[str, int], ...]:
+        return ()
+
+    @property
     def network_shape(self) -> tuple[int]:
         return (len(self.mean),)
 
     def forward(self, x: Tensor) -> Tensor:
         mean, scale = torch.tensor(self.mean, device=x.device), torch.tensor(self.scale, device=x.device)
         return (x.to(mean.dtype) - mean) / scale
+
+    def prepare(self, x: np.ndarray) -> np.ndarray:
+        return x
+
+    def dither(self, x: Tensor) -> Tensor:
+        return self.forward(x)
 
     def inverse(self, x: Tensor) -> Tensor:
         mean, scale = torch.tensor(self.mean, device=x.device), torch.tensor(self.scale, device=x.device)
@@ -123,12 +151,14 @@ def fit(source: Source, face: str) -> Preprocess:
     Arguments:
         source: images (3 or 4 dimensions) or rows of numbers (2 dimensions).
         face: "paper" takes pixels to [0, 1] and leaves numbers as they are; "modern" takes pixels to [-1, 1] and
-            standardises numbers.
+            standardises numbers. Tables with columns have one map for both (:class:`ali.columns.Columns`).
 
     Raises:
         AliError: a column is constant.
     """
     x = source.x
+    if source.columns:
+        return Columns.fit(x, source.columns)
     if x.ndim in (3, 4):
         maximum = source.maximum or _brightest(x)
         return Pixels(tuple(x.shape[1:]), float(maximum), 0.0 if face == "paper" else -1.0, str(x.dtype))
@@ -154,6 +184,8 @@ def _brightest(x: np.ndarray) -> float:
 
 def from_json(state: dict) -> Preprocess:
     """The map that ``to_json`` wrote."""
+    if state["kind"] == "columns":
+        return Columns.from_json(state)
     kinds: dict[str, Callable[..., Preprocess]] = {"pixels": Pixels, "standardise": Standardise}
     fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in state.items() if key != "kind"}
     return kinds[state["kind"]](**fields)

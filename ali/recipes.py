@@ -41,19 +41,21 @@ class Spec:
     Arguments:
         shape: of one row, as the network sees it: (channels, height, width) or (columns,).
         classes: names of the classes, if rows have labels.
+        heads: the decoder's output nonlinearities for a table of several kinds of columns (:class:`ali.layers.Heads`).
         mean: mean training row, in the network's range; only needed to initialise, so it is not stored.
     """
 
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
+    heads: tuple[tuple[str, int], ...] = ()
     mean: Tensor | None = None
 
     def to_json(self) -> dict:
-        return {"shape": list(self.shape), "classes": list(self.classes)}
+        return {"shape": list(self.shape), "classes": list(self.classes), "heads": [list(head) for head in self.heads]}
 
     @classmethod
     def from_json(cls, state: dict) -> Spec:
-        return cls(tuple(state["shape"]), tuple(state["classes"]))
+        return cls(tuple(state["shape"]), tuple(state["classes"]), tuple((kind, width) for kind, width in state.get("heads", ())))
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,8 @@ def _networks(spec, face, networks, encoder, latent, width, depth, frequencies_x
     per_pixel = {"untied": paper and image}
     e = build(rows.G_z, sees, (codes,), **options, **per_pixel)
     g = build(rows.G_x, code, spec.shape, **options, **per_pixel)
+    if any(kind != "linear" for kind, _ in spec.heads):
+        g.append(layers.Heads(spec.heads))
     d_xz = build(rows.D_xz, joint, (1, *code[1:]), **options, logits=True)
     if spec.mean is not None and any(isinstance(module, layers.UntiedBias) for module in g):
         bias = next(module.bias for module in g if isinstance(module, layers.UntiedBias))
@@ -337,9 +341,9 @@ DATASETS: dict[str, Dataset] = {
         needs="an .npy or .npz array (n, height, width[, 3]), or Parquet files in the Hugging Face image convention",
     ),
     "table": Dataset(
-        "your own rows of numbers",
-        "arrays:table",
-        needs="an .npy or .npz array (n, columns)",
+        "your own table: numbers, categories, booleans, missing cells",
+        "tables:table",
+        needs="a .csv or .parquet file, or an .npy or .npz array (n, columns)",
         modern={"networks": "mlp", "latent": 8, "width": 128, "depth": 3, "batch_size": 128, "lr": 2e-3},
         paper={"networks": "mlp", "latent": 8, "width": 128, "depth": 3},
     ),

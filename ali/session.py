@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 from ali import __version__, checkpoint, pictures, preprocess, recipes
-from ali.data.source import Data, stream
+from ali.data.source import Batch, Data, stream
 from ali.errors import AliError
 from ali.games.game import Generates
 from ali.train import play
@@ -82,9 +82,9 @@ class Session:
     ):
         self.config, self.data, self.folder, self.path, self.device = config, data, folder, path, _device(device)
         self.preprocess = preprocess.fit(data.train, config["arguments"].get("face", "modern"))
-        spec = recipes.Spec(self.preprocess.network_shape, data.train.classes)
+        spec = recipes.Spec(self.preprocess.network_shape, data.train.classes, self.preprocess.heads)
         config["spec"] = spec.to_json()
-        some = torch.from_numpy(np.ascontiguousarray(data.train.x[:: max(1, len(data.train) // 20_000)]))
+        some = torch.from_numpy(np.array(data.train.x[:: max(1, len(data.train) // 20_000)]))
         torch.manual_seed(config["seed"])
         self.run = recipe(replace(spec, mean=self.preprocess.forward(some).mean(0)), **config["arguments"])
         self.run.game.to(self.device)
@@ -196,7 +196,7 @@ class Session:
         Returns:
             ``seconds_per_step`` (median), ``memory`` (bytes at the highest), ``steps`` and ``warmup``.
         """
-        batches = stream(self.data.train, self.batch_size, self.config["seed"], 0, self.preprocess.forward, self.device)
+        batches = self._batches()
         self.run.game.train()
         times, last = [], time.monotonic()
         played = play(self.run.game, batches, self.run.optimizers, steps=self.steps, seed=0, average=self.average, decay=self.run.decay)
@@ -229,10 +229,15 @@ class Session:
         with _threads(self.run.game, self.batch_size):
             yield from self._play(save_every)
 
+    def _batches(self) -> Iterator[Batch]:
+        """The batches from the current step on, as the networks see them."""
+        prepared = replace(self.data.train, x=self.preprocess.prepare(self.data.train.x))
+        return stream(prepared, self.batch_size, self.config["seed"], self.step, self.preprocess.dither, self.device)
+
     def _play(self, save_every: float) -> Iterator[Report]:
         run, log, frames = self.run, _Log(self.folder, self.step), _moments(self.steps, FRAMES)
         lines = set(_moments(self.steps, LINES))
-        batches = stream(self.data.train, self.batch_size, self.config["seed"], self.step, self.preprocess.forward, self.device)
+        batches = self._batches()
         began, saved, first, sums, count = time.monotonic(), time.monotonic(), self.step, {}, 0
         if self.step == 0:
             self._draw()

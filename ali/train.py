@@ -57,7 +57,7 @@ def play(
 
     Arguments:
         game: the players; updated in place, as are ``optimizers`` and ``average``.
-        batches: an endless stream, its next batch that of step ``start``.
+        batches: a stream, its next batch that of step ``start``; if it ends, so does the game.
         optimizers: one for each player.
         steps: total number of steps; the loop yields after each of those in [start, steps).
         seed: of the noise.
@@ -70,9 +70,13 @@ def play(
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
 
-    for step, batch in zip(range(start, steps), batches, strict=False):
-        # All noise of this step comes from (seed, step).
+    batches = iter(batches)
+    for step in range(start, steps):
+        # All noise of this step comes from (seed, step), that of its batch included.
         torch.manual_seed(int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]))
+        batch = next(batches, None)
+        if batch is None:
+            return
         progress = torch.tensor(step / steps, device=batch.x.device)
         for optimizer in optimizers.values():
             for group in optimizer.param_groups:

@@ -185,6 +185,10 @@ def _rows(model, run: Path, rows: Path | None):
         return open_data(run).test.x
     if _is_image(model):
         return files.read_images(rows, model.shape, model.preprocess.maximum, model.preprocess.dtype)
+    if model.columns and rows.suffix != ".npy":
+        from ali.data import tables
+
+        return tables.to_matrix(tables.read(str(rows)), model.columns, str(rows))
     return files.read_numbers(rows)
 
 
@@ -193,6 +197,8 @@ def _write(model, out: Path, x, columns: int | None = None) -> None:
 
     if _is_image(model):
         files.write_images(out, x, model.preprocess.maximum, columns)
+    elif model.columns and out.suffix != ".npy":
+        files.write_table(out, model.table(x))
     elif out.suffix != ".png":
         files.write_numbers(out, x, "x")
     elif x.shape[1] == 2:

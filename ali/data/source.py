@@ -7,7 +7,7 @@ __all__ = ["Batch", "Data", "Source", "split", "stream"]
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -35,12 +35,14 @@ class Source:
         classes: names of the classes, by number.
         maximum: the brightest possible pixel of images; by default that of their type (255 for bytes), and 1 or 255 for
             floating point.
+        columns: what each column of a table holds (:class:`ali.data.tables.Column`).
     """
 
     x: np.ndarray
     y: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     maximum: float | None = None
+    columns: tuple[Any, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 __all__ = ["evaluate"]
 
+from typing import Any
+
 import numpy as np
+import torch
 
 from ali.data.mixtures import SIGMA, centres
 from ali.data.source import Data, Source
+from ali.data.tables import to_matrix
 from ali.errors import AliError
 from ali.evaluation import metrics
 from ali.model import Model
@@ -18,7 +22,8 @@ ROWS = 10_000  # at most so many rows of each part are looked at: 1-NN costs the
 def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     """Measure a model on rows that it never saw.
 
-    Images are measured with pixels scaled to [-1, 1], rows of numbers in units of the training rows' standard deviation.
+    Images are measured with pixels scaled to [-1, 1], points of a mixture in units of the training rows' standard deviation, tables as
+    the networks see them: numbers made normal, categories as probabilities.
 
     Arguments:
         model: a loaded run, with encoder and decoder.
@@ -36,7 +41,7 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
         raise AliError("evaluation needs at least 2 held-out rows")
     scaled = _scaler(model, train)
     x, x_hat = test.x, model.reconstruct(test.x)
-    x_tilde = model.sample(len(test), seed=seed)
+    x_tilde = _matrix(model, model.sample(len(test), seed=seed))
     z = model.encode(train.x, draw=True, seed=seed)
     prior = np.random.default_rng(seed).standard_normal(z.shape)
 
@@ -65,6 +70,11 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     return values
 
 
+def _matrix(model: Model, rows: Any) -> np.ndarray:
+    """Rows as an array, whatever they came as."""
+    return rows if isinstance(rows, np.ndarray) else to_matrix(rows, model.columns, "samples")
+
+
 def some(source: Source, n: int) -> Source:
     """At most n rows, spread evenly."""
     return source if len(source) <= n else source.rows(np.linspace(0, len(source) - 1, n).astype(int))
@@ -75,5 +85,7 @@ def _scaler(model: Model, train: Source):
     maximum = getattr(model.preprocess, "maximum", None)
     if maximum is not None:
         return lambda x: 2 * x.astype(np.float64) / maximum - 1
-    mean, scale = train.x.mean(0, dtype=np.float64), train.x.std(0, dtype=np.float64)
-    return lambda x: (x - mean) / scale
+    if not model.columns:
+        mean, scale = train.x.mean(0, dtype=np.float64), train.x.std(0, dtype=np.float64)
+        return lambda x: (x - mean) / scale
+    return lambda x: model.preprocess.forward(torch.from_numpy(np.ascontiguousarray(x))).numpy()

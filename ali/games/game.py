@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ali.data.source import Batch
-from ali.distributions import Distribution, StandardNormal
+from ali.distributions import Distribution
 
 
 class Game(nn.Module, abc.ABC):
@@ -49,9 +49,10 @@ class Game(nn.Module, abc.ABC):
 
 @runtime_checkable
 class Generates(Protocol):
-    """A game that turns codes into data: it has a prior p(z) and a decoder p(x | z)."""
+    """A game that turns codes into data: it has a decoder p(x | z), and a prior p(z) in its attribute ``prior``.
 
-    prior: StandardNormal
+    Only the method is part of the protocol: from Python 3.12 on, ``isinstance`` does not see the submodules of a module.
+    """
 
     def decode(self, z: Float[Tensor, "n d"]) -> Distribution: ...
 
