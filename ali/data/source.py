@@ -35,12 +35,14 @@ class Source:
         classes: names of the classes, by number.
         maximum: the brightest possible pixel of images; by default that of their type (255 for bytes), and 1 or 255 for
             floating point.
+        notes: what was done to the data while it was read, a line each.
     """
 
     x: np.ndarray
     y: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     maximum: float | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)
