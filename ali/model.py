@@ -6,6 +6,7 @@ __all__ = ["Model", "load", "open_data"]
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -63,7 +64,7 @@ class Model:
             out: folder of the run; it must not exist yet.
             report: called some 400 times with a :class:`ali.session.Report`.
             hold_out: share of the rows of an array that training never sees.
-            options: seed, face, recipe, device, and the recipe's own arguments.
+            options: seed, face, recipe, device, the recipe's own arguments, and with a path how to read it (size, crop, ...).
 
         Raises:
             AliError: bad data, an unknown argument, or a folder that exists; says which and what to do.
@@ -71,14 +72,16 @@ class Model:
         if dataset not in recipes.DATASETS:
             raise AliError(f"unknown data set {dataset!r}: choose one of {', '.join(recipes.DATASETS)}")
         path = str(data) if isinstance(data, str | Path) else None
+        entry, opened = recipes.DATASETS[dataset], {}
         if isinstance(data, Data):
             rows = data
         elif data is None or isinstance(data, str | Path):
-            rows = recipes.DATASETS[dataset].open(path)
+            opened = {key: options.pop(key) for key in signature(entry.function()).parameters if key in options}
+            rows = entry.open(path, **opened)
         else:
             x, y = data if isinstance(data, tuple) else (data, None)
             rows = split(arrays.check(x, y, (2,) if dataset == "table" else (3, 4), "data"), hold_out)
-        session = Session.start(dataset, rows, out, path=path, **options)
+        session = Session.start(dataset, rows, out, path=path, options=opened, **options)
         for state in session.play():
             report(state)
         return load(out, recipe=options["recipe"] if callable(options.get("recipe")) else None)
