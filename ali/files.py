@@ -1,4 +1,4 @@
-"""Rows and codes in files: ``.npy``, ``.csv``, ``.parquet``, ``.png``, or a folder of PNG pictures."""
+"""Rows and codes in files: ``.npy``, ``.csv``, ``.parquet``, a picture, or a folder of pictures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ali import pictures
+from ali.data import folders, pixels
 from ali.errors import AliError
 
 if TYPE_CHECKING:
@@ -109,36 +110,34 @@ def write_images(out: Path, x: np.ndarray, maximum: float, columns: int | None =
 
 
 def read_images(place: Path, shape: tuple[int, ...], maximum: float, dtype: str) -> np.ndarray:
-    """Read images as a run knows them: an ``.npy`` array, one PNG, or a folder of PNG pictures in the order of their names.
+    """Read images as a run knows them: an ``.npy`` array, one picture, or a folder of pictures in the order of their names.
 
     Arguments:
         shape: of one image, (height, width) or (height, width, 3).
-        maximum: the run's brightest pixel; PNG pictures go from 0 to 255.
+        maximum: the run's brightest pixel; pictures go from 0 to 255.
         dtype: the run's type of pixels.
 
     Raises:
         AliError: nothing there, or a picture of another size or kind.
     """
-    from PIL import Image, UnidentifiedImageError
-
     if place.suffix == ".npy":
         try:
             return np.load(place, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise AliError(f"{place}: not readable as .npy ({error})") from None
-    files = sorted(place.glob("*.png")) if place.is_dir() else [place]
     if not place.exists():
         raise AliError(f"{place}: no such file or folder")
-    if not files:
-        raise AliError(f"{place}: no .png picture in this folder")
     rows = []
-    for file in files:
+    for file in folders.find(place) if place.is_dir() else [place]:
         try:
-            picture = np.asarray(Image.open(file).convert("RGB" if len(shape) == 3 and shape[2] == 3 else "L"))
-        except (UnidentifiedImageError, OSError) as error:
+            with pixels.Picture(str(file), file).open() as opened:
+                picture = np.asarray(pixels.bytes_of(opened, grey=shape[2:] != (3,))[0])
+        except Exception as error:  # damaged bytes raise anything: of Pillow, zlib, struct
             raise AliError(f"{file}: not a readable picture ({error})") from None
         if picture.shape[:2] != tuple(shape[:2]):
-            raise AliError(f"{file}: {picture.shape[1]} x {picture.shape[0]} pixels; this run knows {shape[1]} x {shape[0]}")
+            raise AliError(
+                f"{file}: {picture.shape[1]} x {picture.shape[0]} pixels; this run knows {shape[1]} x {shape[0]}: resize it first"
+            )
         rows.append(picture.reshape(shape))
     x = np.stack(rows) * (maximum / 255)
     return (np.round(x) if np.dtype(dtype).kind in "iu" else x).astype(dtype)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,7 +60,7 @@ class Model:
         *,
         out: str | Path,
         report: Callable[[Report], None] = lambda report: None,
-        hold_out: float = 0.1,
+        hold_out: float | None = None,
         **options: Any,
     ) -> Model:
         """Train, write the run folder, and load it.
@@ -70,8 +71,8 @@ class Model:
                 installed.
             out: folder of the run; it must not exist yet.
             report: called some 400 times with a :class:`ali.session.Report`.
-            hold_out: share of the rows of an array that training never sees.
-            options: seed, face, recipe, device, and the recipe's own arguments.
+            hold_out: share of the rows that training never sees, where the data names no test part; default 0.1.
+            options: seed, face, recipe, device, the recipe's own arguments, and with a path how to read it (size, crop, ...).
 
         Raises:
             AliError: bad data, an unknown argument, or a folder that exists; says which and what to do.
@@ -79,13 +80,18 @@ class Model:
         if dataset not in recipes.DATASETS:
             raise AliError(f"unknown data set {dataset!r}: choose one of {', '.join(recipes.DATASETS)}")
         path = str(data) if isinstance(data, str | Path) else None
+        entry, opened = recipes.DATASETS[dataset], {}
         if isinstance(data, Data):
             rows = data
         elif data is None or isinstance(data, str | Path):
-            rows = recipes.DATASETS[dataset].open(path)
+            known = signature(entry.function()).parameters
+            opened = {key: options.pop(key) for key in known if key in options}
+            if "hold_out" in known and hold_out is not None:
+                opened["hold_out"] = hold_out
+            rows = entry.open(path, **opened)
         else:
-            rows = split(_source(data, dataset == "table"), hold_out)
-        session = Session.start(dataset, rows, out, path=path, **options)
+            rows = split(_source(data, dataset == "table"), 0.1 if hold_out is None else hold_out)
+        session = Session.start(dataset, rows, out, path=path, options=opened, **options)
         for state in session.play():
             report(state)
         return load(out, recipe=options["recipe"] if callable(options.get("recipe")) else None)

@@ -272,6 +272,8 @@ class Dataset:
         """
         if self.needs and path is None:
             raise AliError(f"this data set needs a path: {self.needs}")
+        if not self.needs and path is not None:
+            raise AliError(f"{path}: this data set takes no path; to train on your own rows, take images or table")
         return self.function()(*([path] if self.needs else []), **options)
 
 
@@ -300,8 +302,8 @@ DATASETS: dict[str, Dataset] = {
     ),
     "mnist": Dataset(
         "MNIST, 28 x 28 grey, from Parquet files or .npz",
-        "arrays:images",
-        needs="a folder of Parquet files in the Hugging Face image convention, or an .npz file with x_train and x_test",
+        "images:images",
+        needs="a folder of Parquet files in the Hugging Face image convention, an .npz file with x_train and x_test, or hub:ylecun/mnist",
         modern={
             "networks": "conv", "latent": 24, "width": 16, "penalty": 0.05, "penalty_end": 0.05, "lr": 2e-3, "epochs": 10,
         },
@@ -309,36 +311,38 @@ DATASETS: dict[str, Dataset] = {
     ),
     "cifar10": Dataset(
         "CIFAR-10, 32 x 32 colour (Table 3)",
-        "parquet:cifar10",
-        needs="a folder of Parquet files in the Hugging Face image convention",
+        "images:cifar10",
+        needs="a folder of Parquet files in the Hugging Face image convention, or hub:uoft-cs/cifar10",
         modern={"latent": 64, "width": 64, "batch_size": 100, "epochs": 100},
         paper={"networks": "cifar10", "latent": 64, "epochs": 6475},
     ),
     "svhn": Dataset(
         "SVHN, 32 x 32 colour (Table 4)",
-        "parquet:images",
-        needs="a folder of Parquet files in the Hugging Face image convention",
+        "images:images",
+        needs="a folder of pictures, or of Parquet files in the Hugging Face image convention, or hub:ufldl-stanford/svhn",
         modern={"latent": 64, "width": 64, "batch_size": 100, "epochs": 50},
         paper={"networks": "svhn", "latent": 256, "epochs": 100},
     ),
+    # Of 178 x 218 pixels, the square in the centre is the authors' crop (rows 7 to 71 of 64 x 78) to half a pixel.
     "celeba": Dataset(
         "CelebA, 64 x 64 colour (Table 5)",
-        "parquet:images",
-        needs="a folder of Parquet files in the Hugging Face image convention",
+        "images:images",
+        needs="a folder of pictures, or of Parquet files in the Hugging Face image convention, or hub:flwrlabs/celeba",
         modern={"latent": 128, "width": 64, "batch_size": 100, "epochs": 50},
         paper={"networks": "celeba", "latent": 256, "epochs": 123},
     ),
     "tiny_imagenet": Dataset(
         "ImageNet centre-cropped at 64 x 64 colour (Table 6)",
-        "parquet:images",
-        needs="a folder of Parquet files in the Hugging Face image convention",
+        "images:images",
+        needs="a folder of pictures, or of Parquet files in the Hugging Face image convention, or hub:zh-plus/tiny-imagenet",
         modern={"latent": 128, "width": 64, "batch_size": 100, "epochs": 50},
         paper={"networks": "tiny_imagenet", "latent": 256, "batch_size": 128, "epochs": 125},
     ),
     "images": Dataset(
-        "your own images, square, 8 to 128 pixels, grey or colour",
-        "arrays:images",
-        needs="an .npy or .npz array (n, height, width[, 3]), or Parquet files in the Hugging Face image convention",
+        "your own images, of any size, grey or colour",
+        "images:images",
+        needs="a folder of pictures, or of Parquet files in the Hugging Face image convention; an .npy or .npz array "
+        "(n, height, width[, 3]); or hub:owner/name",
     ),
     "table": Dataset(
         "your own table: numbers, categories, booleans, missing cells",

@@ -292,7 +292,9 @@ class Session:
             checkpoint.write_json(temporary / "config.json", self.config)
             checkpoint.write_json(temporary / "preprocess.json", self.preprocess.to_json())
             checkpoint.write_text(temporary / "README.md", _card(self.config))
-            checkpoint.write_json(temporary / "resume" / "data.json", {"path": self.path and os.path.abspath(self.path)})
+            # A name on a hub is no place on this machine, and stays as it is.
+            place = os.path.abspath(self.path) if self.path and os.path.exists(self.path) else self.path
+            checkpoint.write_json(temporary / "resume" / "data.json", {"path": place})
             temporary.chmod(0o755)
             os.rename(temporary, self.folder)
         finally:

@@ -17,7 +17,7 @@ from ali import __version__
 from ali.errors import AliError
 
 ABOUT = "Models that generate and infer: a decoder turns a code z into data x, an encoder turns x into z, a game trains both."
-ROWS = "Rows in the run's own units: .npy; images also .png or a folder of them; numbers also .csv or .parquet. Default: its held-out rows."
+ROWS = "Rows in the run's own units: .npy; images also pictures or a folder; numbers also .csv or .parquet. Default: its held-out rows."
 Run = Annotated[Path, Parameter(help="Run folder, as `ali train` wrote it.")]
 Rows = Annotated[Path | None, Parameter(help=ROWS)]
 Codes = Annotated[Path, Parameter(help="Codes: .csv, .parquet or .npy, as `ali encode` writes them.")]

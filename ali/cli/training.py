@@ -56,6 +56,8 @@ def begin(
     data = recipes.DATASETS[name].open(path, **opened)
     out = out or _free(Path("runs") / _shown(name))
     session = Session.start(name, data, out, path=path, options=opened, **options)
+    for note in data.train.notes:
+        print(note)
     if dry_run:
         return _rehearse(session)
     print(f"{_shown(name)}: {len(data.train):,} rows to learn from, {len(data.test):,} held out; {session.steps:,} steps into {out}")

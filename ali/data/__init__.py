@@ -1,13 +1,18 @@
 """Where rows come from. One file per kind of source; each function returns ``Data(train, test)``.
 
-=============  =======================================================================
+=============  =====================================================================================
 file           what
-=============  =======================================================================
+=============  =====================================================================================
 source.py      Batch, Source, Data, and the stream of batches
 digits.py      scikit-learn's handwritten digits
 mixtures.py    two-dimensional mixtures of Gaussians
+images.py      images from any of the next four: one size, one mode, what is done with bad ones
 arrays.py      arrays in memory, .npy, .npz
+folders.py     folders of picture files, with parts and classes
 parquet.py     images in Parquet files
 tables.py      tables: CSV, Parquet, arrays, data frames
-=============  =======================================================================
+=======
+hub.py         images from the Hugging Face hub
+pixels.py      one picture: upright, grey or colour, cropped, resized
+=============  =====================================================================================
 """

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["check", "images", "read", "table"]
+__all__ = ["check", "read", "table"]
 
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ali.data import parquet
 from ali.data.source import Data, Source, split
 from ali.errors import AliError
 
 X_KEYS, Y_KEYS = ("x", "X", "data", "images"), ("y", "Y", "labels", "targets")
-
-
-def images(path: str, hold_out: float = 0.1) -> Data:
-    """Images from ``.npy``, ``.npz`` or Parquet: (n, height, width), or (n, height, width, 3) with channels last.
-
-    Arguments:
-        path: a file, or a folder of Parquet files.
-        hold_out: share of the rows to hold out, where the files name no test part.
-    """
-    if Path(path).is_dir() or Path(path).suffix == ".parquet":
-        return parquet.images(path, hold_out)
-    return read(path, (3, 4), hold_out)
 
 
 def table(path: str, hold_out: float = 0.1) -> Data:

@@ -2,97 +2,116 @@
 
 from __future__ import annotations
 
-__all__ = ["cifar10", "images"]
+__all__ = ["find", "parts"]
 
 import json
-from io import BytesIO
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-
-from ali.data.source import Data, Source, split
+from ali.data.pixels import Part, Picture
 from ali.errors import AliError
 
 IMAGE_COLUMNS, LABEL_COLUMNS = ("image", "img"), ("label", "labels")
+ROWS = 64  # pictures in memory at a time, as they are in the file
 
 
-def images(path: str, hold_out: float = 0.1) -> Data:
-    """Images of one size, from one Parquet file or a folder of them.
+class File(NamedTuple):
+    """A file, its columns of images and of labels, and the names of its classes."""
+
+    path: Path
+    image: str
+    label: str | None
+    classes: tuple[str, ...]
+
+
+def find(place: Path) -> list[Path]:
+    """A Parquet file, or those in a folder, in the order of their names."""
+    files = [place] if place.is_file() else sorted(place.glob("*"))
+    return [file for file in files if file.suffix.lower() == ".parquet" and not file.name.startswith(".") and file.is_file()]
+
+
+def parts(place: Path) -> tuple[list[Part], list[str]]:
+    """The images of one Parquet file or of a folder of them, whose names may begin with their part: ``train-*``, ``test-*``.
 
     Arguments:
-        path: a file, or a folder whose files are named by their part, ``train-*.parquet`` and ``test-*.parquet``.
-        hold_out: share of the rows to hold out, where no file is named test or validation.
+        place: a file, or a folder with at least one; ``valid*`` stands in for ``test*``.
+
+    Returns:
+        Training part and held-out part, or one part, and what there is to say.
 
     Raises:
-        AliError: nothing there, no column of images, or an image that can not be read; the message names file and row.
+        AliError: a file that can not be read or has no column of images, labels that are none.
     """
-    place = Path(path)
-    files = [place] if place.is_file() else sorted(place.glob("*.parquet"))
-    if not place.exists():
-        raise AliError(f"{path}: no such file or folder")
-    if not files:
-        raise AliError(f"{path}: no .parquet file in this folder")
-    if place.is_file():
-        return split(_read(files), hold_out)
-    parts = {part: [file for file in files if file.name.startswith(part)] for part in ("train", "test", "valid")}
-    held = parts["test"] or parts["valid"]
-    if not parts["train"]:
-        return split(_read(files), hold_out)
-    return Data(_read(parts["train"]), _read(held)) if held else split(_read(parts["train"]), hold_out)
+    files = [_open(file) for file in find(place)]
+    named = {part: [file for file in files if file.path.name.lower().startswith(part)] for part in ("train", "test", "val")}
+    train, held = named["train"], named["test"] or named["val"]
+    if place.is_file() or not train:
+        chosen = [files]
+    else:
+        chosen = [train, held] if held else [train]
+    left = [file.path.name for file in files if not any(file in part for part in chosen)]
+    return [_part(part) for part in chosen], [f"left out: {', '.join(left)}"] if left else []
 
 
-def cifar10(path: str) -> Data:
-    """CIFAR-10 as the authors use it: the first 45,000 training images to learn from, 5,000 left for validation; the test part."""
-    train, test = images(path)
-    return Data(train.rows(slice(0, 45_000)), test)
+def _part(files: list[File]) -> Part:
+    lacking = [file for file in files if file.label is None]
+    if 0 < len(lacking) < len(files):
+        raise AliError(f"{lacking[0].path}: has no column 'label', but {next(file for file in files if file.label).path} has")
+    classes = max((file.classes for file in files), key=len)
+    return Part(partial(_pictures, files), classes)
 
 
-def _read(files: list[Path]) -> Source:
+def _open(path: Path) -> File:
+    """What a file's schema says."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
-    from PIL import Image, UnidentifiedImageError
+    from pyarrow import parquet
 
-    pictures: list[np.ndarray] = []
-    labels: list[int] = []
-    classes: tuple[str, ...] = ()
-    for file in files:
+    try:
+        with parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        raise AliError(f"{path}: not a readable Parquet file ({error})") from None
+    image = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
+    kind = pa.null() if image is None else schema.field(image).type
+    if image is None or not isinstance(kind, pa.StructType) or kind.get_field_index("bytes") < 0:
+        raise AliError(f"{path}: no column 'image' with bytes; its columns are {', '.join(schema.names)}")
+    label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
+    if label is not None:
+        kind = schema.field(label).type
+        named = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+        if not (pa.types.is_integer(kind) or named):
+            raise AliError(f"{path}: column {label!r} must hold a class, by number or name, in every row; it holds {kind}")
+    return File(path, image, label, _class_names(schema.metadata, label))
+
+
+def _pictures(files: list[File]) -> Iterator[Picture]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    for path, image, label, _ in files:
+        row = 0
         try:
-            table = pq.read_table(file)
+            with parquet.ParquetFile(path) as file:
+                for batch in file.iter_batches(ROWS, columns=[image] if label is None else [image, label]):
+                    cells = batch.column(image).to_pylist()
+                    labels = [None] * len(cells) if label is None else batch.column(label).to_pylist()
+                    for cell, y in zip(cells, labels, strict=True):
+                        where = f"{path}, row {row}"
+                        if label is not None and y is None:
+                            raise AliError(f"{where}: column {label!r} is empty; it must hold a class in every row")
+                        yield Picture(where, (cell or {}).get("bytes"), y)
+                        row += 1
         except (pa.ArrowException, OSError) as error:
-            raise AliError(f"{file}: not a readable Parquet file ({error})") from None
-        column = next((name for name in IMAGE_COLUMNS if name in table.column_names), None)
-        if column is None or not pa.types.is_struct(table.schema.field(column).type):
-            raise AliError(f"{file}: no column 'image' with bytes; its columns are {', '.join(table.column_names)}")
-        for row, cell in enumerate(table.column(column).to_pylist()):
-            try:
-                picture = Image.open(BytesIO(cell["bytes"]))
-                pictures.append(np.asarray(picture if picture.mode in ("L", "RGB") else picture.convert("RGB")))
-            except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, TypeError, KeyError) as error:
-                raise AliError(f"{file}, row {row}: not a readable image ({error})") from None
-            if pictures[-1].shape != pictures[0].shape:
-                raise AliError(f"{file}, row {row}: an image of shape {pictures[-1].shape} among images of {pictures[0].shape}")
-        label = next((name for name in LABEL_COLUMNS if name in table.column_names), None)
-        if label is not None:
-            kind = table.column(label).type
-            if not pa.types.is_integer(kind) or table.column(label).null_count:
-                raise AliError(f"{file}: column {label!r} must hold a class number in every row; it holds {kind}")
-            labels.extend(table.column(label).to_pylist())
-            classes = _class_names(table.schema.metadata, label) or classes
-    if not pictures:
-        raise AliError(f"{files[0]}: no rows")
-    if labels and len(labels) != len(pictures):
-        raise AliError(f"{files[0].parent}: {len(pictures)} images, but {len(labels)} labels: a file lacks the label column")
-    y = np.array(labels, dtype=np.int64) if labels else None
-    if y is not None and not classes:
-        classes = tuple(str(k) for k in range(int(y.max()) + 1))
-    return Source(np.stack(pictures), y, classes)
+            raise AliError(f"{path}: not a readable Parquet file, after row {row} ({error})") from None
 
 
-def _class_names(metadata: dict | None, label: str) -> tuple[str, ...]:
+def _class_names(metadata: dict | None, label: str | None) -> tuple[str, ...]:
     """Class names, from the features that ``datasets`` writes beside the schema."""
-    if not metadata or b"huggingface" not in metadata:
+    if label is None or not metadata or b"huggingface" not in metadata:
         return ()
     try:
-        return tuple(json.loads(metadata[b"huggingface"])["info"]["features"][label]["names"])
+        return tuple(map(str, json.loads(metadata[b"huggingface"])["info"]["features"][label]["names"]))
     except (ValueError, KeyError, TypeError):
         return ()

@@ -36,6 +36,7 @@ class Source:
         maximum: the brightest possible pixel of images; by default that of their type (255 for bytes), and 1 or 255 for
             floating point.
         columns: what each column of a table holds (:class:`ali.data.tables.Column`).
+        notes: what was done to the data while it was read, a line each.
     """
 
     x: np.ndarray
@@ -43,6 +44,7 @@ class Source:
     classes: tuple[str, ...] = ()
     maximum: float | None = None
     columns: tuple[Any, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)

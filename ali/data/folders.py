@@ -1,0 +1,116 @@
+"""Folders of picture files: parts and classes by the names of subfolders."""
+
+from __future__ import annotations
+
+__all__ = ["find", "parts"]
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from ali.data.pixels import Part, Picture
+from ali.errors import AliError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+TRAIN = re.compile(r"train(ing)?", re.IGNORECASE)
+TEST = re.compile(r"test(ing)?", re.IGNORECASE)
+VALID = re.compile(r"val(id|idation)?|dev", re.IGNORECASE)
+
+
+def find(folder: Path) -> list[Path]:
+    """The picture files in a folder at any depth, sorted by their paths; what is hidden is left out.
+
+    Raises:
+        AliError: there are none, or a subfolder can not be opened.
+    """
+    files = list(_walk(folder))
+    found = sorted((file for file in files if file.suffix.lower() in SUFFIXES), key=lambda file: file.relative_to(folder).parts)
+    if found:
+        return found
+    if not files:
+        raise AliError(f"{folder}: there is no file in this folder")
+    readable = next((file for file in sorted(files) if file.suffix.lower() in (".parquet", ".npz", ".npy")), None)
+    if readable is not None:
+        there = readable.parent if readable.suffix.lower() == ".parquet" else readable
+        raise AliError(f"{folder}: no pictures in this folder, but {readable}: give {there}")
+    endings = ", ".join(f"{n:,} {ending or 'without an ending'}" for ending, n in Counter(f.suffix.lower() for f in files).most_common(5))
+    raise AliError(f"{folder}: no pictures in this folder: it holds {endings}; pictures end in {' '.join(SUFFIXES)}")
+
+
+def parts(folder: Path) -> tuple[list[Part], list[str]]:
+    """The pictures of a folder; those of ``train`` and of ``test`` (or ``val``, ``valid``, ``validation``) apart.
+
+    Subfolders, of the folder or of a part, are classes. A subfolder that is alone is looked into.
+
+    Returns:
+        Training part and held-out part, or one part, and what there is to say.
+
+    Raises:
+        AliError: as for :func:`find`.
+    """
+    files = find(folder)
+    groups = _groups(folder, files)
+    while len(groups) == 1 and "" not in groups:
+        folder = folder / next(iter(groups))
+        groups = _groups(folder, files)
+
+    def named(pattern: re.Pattern) -> list[str]:
+        return [name for name in groups if pattern.fullmatch(name)]
+
+    train, held = named(TRAIN), named(TEST) or named(VALID)
+    if not train or not held:
+        return _finish([[(folder, files)]])
+    left = {name: len(files) for name, files in groups.items() if name not in (*train, *held)}
+    made, notes = _finish([[(folder / name, groups[name]) for name in names] for names in (train, held)])
+    if left:
+        names = ", ".join(name or "no subfolder" for name in left)
+        notes.append(f"{sum(left.values()):,} pictures in {names} left out: {', '.join(train)} and {', '.join(held)} are the parts")
+    return made, notes
+
+
+def _finish(places: list[list[tuple[Path, list[Path]]]]) -> tuple[list[Part], list[str]]:
+    """Parts with their classes; each part is the files of one or more folders."""
+    labelled: list[list[tuple[Path, str | None]]] = []
+    notes = []
+    for part in places:
+        rows: list[tuple[Path, str | None]] = []
+        for folder, files in part:
+            groups = _groups(folder, files)
+            if "" in groups and len(groups) > 1:
+                notes.append(f"{len(groups['']):,} pictures lie beside the subfolders of {folder}: these are not taken as classes")
+            rows += [(file, None if "" in groups else file.relative_to(folder).parts[0]) for file in files]
+        labelled.append(rows if all(label is not None for _, label in rows) else [(file, None) for file, _ in rows])
+    if len({label for rows in labelled for _, label in rows} - {None}) < 2:  # one class says nothing
+        labelled = [[(file, None) for file, _ in rows] for rows in labelled]
+    return [Part(partial(_pictures, rows)) for rows in labelled], notes
+
+
+def _pictures(rows: list[tuple[Path, str | None]]) -> Iterable[Picture]:
+    return (Picture(str(file), file, label) for file, label in rows)
+
+
+def _groups(folder: Path, files: list[Path]) -> dict[str, list[Path]]:
+    """Files by the subfolder that they are in; "" for those in none."""
+    groups: dict[str, list[Path]] = {}
+    for file in files:
+        first, *rest = file.relative_to(folder).parts
+        groups.setdefault(first if rest else "", []).append(file)
+    return groups
+
+
+def _walk(folder: Path) -> Iterable[Path]:
+    """Files at any depth, through links, never twice into the same folder."""
+
+    def stop(error: OSError) -> None:
+        raise AliError(f"{error.filename}: can not be opened ({error.strerror})")
+
+    seen = set()
+    for place, below, names in os.walk(folder, onerror=stop, followlinks=True):
+        real = os.path.realpath(place)
+        below[:] = sorted(name for name in below if not name.startswith(".") and real not in seen)
+        if real not in seen:
+            seen.add(real)
+            yield from (Path(place, name) for name in names if not name.startswith("."))
