@@ -507,13 +507,6 @@ def test_a_folder_without_two_parts_is_split(tmp_path, names):
     assert same_rows(data, GREY)
 
 
-def test_cifar10_leaves_the_last_5000_training_images_for_validation(monkeypatch):
-    monkeypatch.setattr(parquet, "images", lambda path: Data(numbered(50_000), numbered(10_000)))
-    train, test = parquet.cifar10("folder")
-    assert train.y.tolist() == list(range(45_000))
-    assert len(test) == 10_000
-
-
 HUGE = b"BM" + encode(GREY[0], "BMP")[2:18] + (2**20).to_bytes(4, "little") * 2 + encode(GREY[0], "BMP")[26:]
 
 BROKEN_CELLS = {

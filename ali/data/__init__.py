@@ -8,5 +8,6 @@ digits.py      scikit-learn's handwritten digits
 mixtures.py    two-dimensional mixtures of Gaussians
 arrays.py      arrays in memory, .npy, .npz
 parquet.py     images in Parquet files
+official.py    the paper's sets from their official files
 =============  =======================================================================
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["cifar10", "images"]
+__all__ = ["images"]
 
 import json
 from io import BytesIO
@@ -39,12 +39,6 @@ def images(path: str, hold_out: float = 0.1) -> Data:
     if not parts["train"]:
         return split(_read(files), hold_out)
     return Data(_read(parts["train"]), _read(held)) if held else split(_read(parts["train"]), hold_out)
-
-
-def cifar10(path: str) -> Data:
-    """CIFAR-10 as the authors use it: the first 45,000 training images to learn from, 5,000 left for validation; the test part."""
-    train, test = images(path)
-    return Data(train.rows(slice(0, 45_000)), test)
 
 
 def _read(files: list[Path]) -> Source:
