@@ -301,9 +301,10 @@ DATASETS: dict[str, Dataset] = {
         paper={"networks": "mixture", "encoder": "implicit", "latent": 2, "beta1": 0.2, "epochs": 200},
     ),
     "mnist": Dataset(
-        "MNIST, 28 x 28 grey, from Parquet files or .npz",
-        "images:images",
-        needs="a folder of Parquet files in the Hugging Face image convention, an .npz file with x_train and x_test, or hub:ylecun/mnist",
+        "MNIST, 28 x 28 grey",
+        "official:mnist",
+        needs="a folder with the four official idx files, also packed (.gz); or Parquet files, .npz with x_train and x_test, "
+        "hub:ylecun/mnist",
         modern={
             "networks": "conv", "latent": 24, "width": 16, "penalty": 0.05, "penalty_end": 0.05, "lr": 2e-3, "epochs": 10,
         },
@@ -311,30 +312,33 @@ DATASETS: dict[str, Dataset] = {
     ),
     "cifar10": Dataset(
         "CIFAR-10, 32 x 32 colour (Table 3)",
-        "images:cifar10",
-        needs="a folder of Parquet files in the Hugging Face image convention, or hub:uoft-cs/cifar10",
+        "official:cifar10",
+        needs="the official folder cifar-10-batches-py or cifar-10-batches-bin, or the one around it; or Parquet "
+        "files, .npz, hub:uoft-cs/cifar10",
         modern={"latent": 64, "width": 64, "batch_size": 100, "epochs": 100},
         paper={"networks": "cifar10", "latent": 64, "epochs": 6475},
     ),
     "svhn": Dataset(
         "SVHN, 32 x 32 colour (Table 4)",
-        "images:images",
-        needs="a folder of pictures, or of Parquet files in the Hugging Face image convention, or hub:ufldl-stanford/svhn",
+        "official:svhn",
+        needs="a folder with the official test_32x32.mat and extra_32x32.mat, train_32x32.mat or both; or Parquet "
+        "files, .npz, hub:ufldl-stanford/svhn",
         modern={"latent": 64, "width": 64, "batch_size": 100, "epochs": 50},
         paper={"networks": "svhn", "latent": 256, "epochs": 100},
     ),
     # Of 178 x 218 pixels, the square in the centre is the authors' crop (rows 7 to 71 of 64 x 78) to half a pixel.
     "celeba": Dataset(
         "CelebA, 64 x 64 colour (Table 5)",
-        "images:images",
-        needs="a folder of pictures, or of Parquet files in the Hugging Face image convention, or hub:flwrlabs/celeba",
+        "official:celeba",
+        needs="a folder with the official img_align_celeba and list_eval_partition.txt; or pictures, Parquet "
+        "files, .npz, hub:flwrlabs/celeba",
         modern={"latent": 128, "width": 64, "batch_size": 100, "epochs": 50},
         paper={"networks": "celeba", "latent": 256, "epochs": 123},
     ),
     "tiny_imagenet": Dataset(
         "ImageNet centre-cropped at 64 x 64 colour (Table 6)",
-        "images:images",
-        needs="a folder of pictures, or of Parquet files in the Hugging Face image convention, or hub:zh-plus/tiny-imagenet",
+        "official:imagenet",
+        needs="ILSVRC's folder with train and val; or pictures, Parquet files, .npz, hub:zh-plus/tiny-imagenet",
         modern={"latent": 128, "width": 64, "batch_size": 100, "epochs": 50},
         paper={"networks": "tiny_imagenet", "latent": 256, "batch_size": 128, "epochs": 125},
     ),

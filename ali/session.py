@@ -313,9 +313,9 @@ class Session:
     def _draw(self) -> None:
         """A picture of samples from the same codes each time; its noise is its own, training's is not touched."""
         networks = self.average or self.run.game
-        game: Any = networks
-        if not isinstance(game, Generates):
+        if not isinstance(networks, Generates):
             return
+        game: Any = networks
         training = networks.training
         networks.eval()
         n = 64 if isinstance(self.preprocess, preprocess.Pixels) else 4000

@@ -20,9 +20,8 @@ from scipy.stats import chisquare, kstest
 from sklearn.datasets import load_digits
 
 from ali.data import arrays
-from ali.data import images as images_module
 from ali.data.digits import digits
-from ali.data.images import cifar10, images
+from ali.data.images import images
 from ali.data.mixtures import SHAPES, SIGMA, centres, mixture
 from ali.data.source import Batch, Data, Source, split, stream
 from ali.errors import AliError
@@ -515,13 +514,6 @@ def test_a_folder_without_two_parts_is_split(tmp_path, names):
     data = images(str(tmp_path), hold_out=0.3)
     assert (len(data.train), len(data.test)) == (14, 6)
     assert same_rows(data, TILES)
-
-
-def test_cifar10_leaves_the_last_5000_training_images_for_validation(monkeypatch):
-    monkeypatch.setattr(images_module, "images", lambda path: Data(numbered(50_000), numbered(10_000)))
-    train, test = cifar10("folder")
-    assert train.y.tolist() == list(range(45_000))
-    assert len(test) == 10_000
 
 
 HUGE = b"BM" + encode(TILES[0], "BMP")[2:18] + (2**20).to_bytes(4, "little") * 2 + encode(TILES[0], "BMP")[26:]

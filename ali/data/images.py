@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["cifar10", "images"]
+__all__ = ["images"]
 
 import warnings
 from collections import Counter
@@ -59,18 +59,6 @@ def images(
         raise AliError(f"{path}: images are read from a folder of pictures, .parquet, .npy or .npz; unpack an archive first")
     sources = [replace(s, notes=(*left, *s.notes)) for s in _read(path, parts, size, crop, grey, skip_bad)]
     return Data(*sources) if len(sources) == 2 else split(sources[0], hold_out)
-
-
-def cifar10(path: str) -> Data:
-    """CIFAR-10 as the authors use it: the first 45,000 training images to learn from, 5,000 left for validation; the test part.
-
-    Arguments:
-        path: a folder of Parquet files, or ``hub:uoft-cs/cifar10``: rows in their published order, not one class after another.
-    """
-    if not path.startswith(HUB) and Path(path).exists() and not parquet.find(Path(path)):
-        raise AliError(f"{path}: no .parquet file in this folder; pictures in a folder are read by `ali train images`")
-    train, test = images(path)
-    return Data(train.rows(slice(0, 45_000)), test)
 
 
 @dataclass
