@@ -13,12 +13,13 @@ resume/state.safetensors  weights, average, optimisers and step; only needed to 
 resume/data.json          where the data was read from; only needed to go on training
 ========================  ====================================================================================
 
-No file is ever half written: each is written under a temporary name and then renamed. No file is a pickle.
+No file is ever half written, but for the last line of the log: each is written under a temporary name and then renamed. No file
+is a pickle.
 """
 
 from __future__ import annotations
 
-__all__ = ["read_json", "read_state", "read_weights", "write_json", "write_state", "write_text", "write_weights"]
+__all__ = ["read_json", "read_log", "read_state", "read_weights", "write_file", "write_json", "write_state", "write_text", "write_weights"]
 
 import json
 import os
@@ -36,7 +37,7 @@ from ali.errors import AliError
 
 def write_text(file: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    _replace(file, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_file(file, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(file: Path, value: Any) -> None:
@@ -59,6 +60,17 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise AliError(f"{file}: broken (not an object); copy it again, or train again")
     return value
+
+
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """The lines of ``log.jsonl``, up to one that was being written when the run was killed; none if there is no log."""
+    lines = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines
 
 
 def write_weights(file: Path, module: nn.Module) -> None:
@@ -117,8 +129,9 @@ def _pour(tensors: dict[str, Tensor], module: nn.Module, file: Path) -> None:
 
 
 def _write_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    _replace(file, lambda temporary: save_file(on_cpu, temporary, {"format": "pt", **metadata}))
+    # Copies, because weights that two networks share may not share memory in the file.
+    on_cpu = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    write_file(file, lambda temporary: save_file(on_cpu, temporary, {"format": "pt", **metadata}))
 
 
 def _read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -131,10 +144,10 @@ def _read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise AliError(f"{file}: broken ({error}); copy it again, or train again") from None
 
 
-def _replace(file: Path, write: Callable[[Path], Any]) -> None:
+def write_file(file: Path, write: Callable[[Path], Any]) -> None:
     """Write to a neighbour, force it to the disk, rename: at any moment the file is the old one or the new one."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    temporary = file.with_name(f".{file.name}.tmp{file.suffix}")  # always the same, so that a killed run leaves at most one
     try:
         write(temporary)
         os.chmod(temporary, 0o666 & ~_umask())  # safetensors writes for the owner alone

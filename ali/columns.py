@@ -95,6 +95,10 @@ class Columns:
         return tuple(part for part in parts if part[1])
 
     @property
+    def pixels(self) -> None:
+        return None
+
+    @property
     def network_shape(self) -> tuple[int]:
         return (sum(width for _, width in self.heads),)
 

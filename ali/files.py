@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["read_images", "read_numbers", "write_images", "write_numbers", "write_table"]
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,8 +69,8 @@ def read_numbers(file: Path) -> np.ndarray:
     try:
         if file.suffix == ".npy":
             rows = np.load(file, allow_pickle=False)
-            if rows.dtype.kind not in "iuf":
-                raise AliError(f"{file}: expected numbers, found type {rows.dtype}")
+            if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "iuf":
+                raise AliError(f"{file}: expected one array of numbers")
             return rows.astype(np.float32)
         if file.suffix not in (".csv", ".parquet"):
             raise AliError(f"{file}: numbers are read from .csv, .parquet or .npy")
@@ -78,6 +79,8 @@ def read_numbers(file: Path) -> np.ndarray:
         if isinstance(error, AliError):
             raise
         raise AliError(f"{file}: not readable as {file.suffix} ({error})") from None
+    if file.suffix == ".csv" and table.column_names and all(re.fullmatch(r"[-+.\deE]+", name) for name in table.column_names):
+        raise AliError(f"{file}: the first line holds numbers, not the names of columns: put a header above it")
     for name, column in zip(table.column_names, table.columns, strict=True):
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             raise AliError(f"{file}: column {name!r} holds {column.type}, not numbers")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["Model", "load", "open_data"]
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +21,7 @@ from ali.data.source import Data, Source, split
 from ali.data.tables import Column, describe_frame, from_matrix, number_columns, to_matrix
 from ali.errors import AliError
 from ali.games.game import Game, Generates, Infers
-from ali.session import Report, Session, _named
+from ali.session import Report, Session, device_named, named
 
 CHUNK = 1000  # rows at a time: memory does not grow with the data
 
@@ -39,8 +38,8 @@ class Model:
     def __init__(self, game: Game, preprocess: preprocess.Preprocess, config: dict[str, Any]):
         self.game, self.preprocess, self.config = game.eval(), preprocess, config
         self.classes: tuple[str, ...] = tuple(config["spec"]["classes"])
-        self.shape: tuple[int, ...] = getattr(preprocess, "shape", preprocess.network_shape)
-        self.columns: tuple[Column, ...] = getattr(preprocess, "columns", ())
+        self.shape: tuple[int, ...] = preprocess.shape
+        self.columns: tuple[Column, ...] = preprocess.columns
         self.device = next(game.parameters()).device
 
     @property
@@ -88,13 +87,14 @@ class Model:
             opened = {key: options.pop(key) for key in known if key in options}
             if "hold_out" in known and hold_out is not None:
                 opened["hold_out"] = hold_out
+            opened = {key: p.default for key, p in known.items() if p.default is not p.empty} | opened
             rows = entry.open(path, **opened)
         else:
             rows = split(_source(data, dataset == "table"), 0.1 if hold_out is None else hold_out)
         session = Session.start(dataset, rows, out, path=path, options=opened, **options)
         for state in session.play():
             report(state)
-        return load(out, recipe=options["recipe"] if callable(options.get("recipe")) else None)
+        return load(out, recipe=options["recipe"] if callable(options.get("recipe")) else None, device=options.get("device", "auto"))
 
     def sample(self, n: int, *, seed: int | None = None) -> Any:
         r"""Draw new rows: :math:`z \sim p(z)`, :math:`x \sim p(x | z)`.
@@ -155,7 +155,7 @@ class Model:
         return self._like(x, self._decode(self._encode(x, draw, seed)))
 
     def interpolate(self, x1: Any, x2: Any, steps: int = 9, *, how: Literal["linear", "spherical"] = "linear") -> Any:
-        r"""Rows between two rows: encode both, walk between the codes, decode (section 4.2).
+        r"""Rows between two rows: encode both, walk between the codes, decode (section 4.2, which draws codes; here they are means).
 
         .. math::
             \text{linear:} \quad & (1 - t) z_1 + t z_2 \\
@@ -180,8 +180,10 @@ class Model:
         t = torch.linspace(0, 1, steps, device=self.device)[:, None]
         if how == "spherical":
             cosine = torch.nn.functional.cosine_similarity(z1, z2, dim=-1).clamp(-1, 1)[..., None]
-            omega = cosine.arccos().clamp(1e-4, math.pi - 1e-4)  # codes on one line: the limit is the straight line
-            z = ((1 - t) * omega).sin() / omega.sin() * z1 + (t * omega).sin() / omega.sin() * z2
+            omega = cosine.arccos()
+            sphere = ((1 - t) * omega).sin() / omega.sin() * z1 + (t * omega).sin() / omega.sin() * z2
+            # Codes on one line through the origin: the limit, or where there is none, is the straight walk.
+            z = torch.where(omega.sin() < 1e-3, (1 - t) * z1 + t * z2, sphere)
         else:
             z = (1 - t) * z1 + t * z2
         x = self._like(x1, self._decode(z.flatten(0, 1)))
@@ -223,12 +225,16 @@ class Model:
         return table.to_pandas() if type(given).__module__.startswith("pandas") else table
 
     def _in_chunks(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-        with torch.inference_mode():
-            done = [function(chunk.to(self.device)) for chunk in rows.split(CHUNK)]
-            return torch.cat(done) if done else function(rows.to(self.device))
+        with torch.no_grad():
+            return torch.cat([function(chunk.to(self.device)) for chunk in rows.split(CHUNK)])
 
     def _tensor(self, rows: np.ndarray | Tensor) -> Tensor:
-        return rows if isinstance(rows, Tensor) else torch.from_numpy(np.ascontiguousarray(rows))
+        if isinstance(rows, Tensor):
+            return rows
+        x = np.asarray(rows)
+        if x.dtype.kind not in "iufb":
+            raise AliError(f"expected an array of numbers, got type {x.dtype}")
+        return torch.from_numpy(np.ascontiguousarray(x.astype(x.dtype.newbyteorder("="), copy=False)))
 
     def _can(self, verb: str, protocol: type, part: str) -> Any:
         if not isinstance(self.game, protocol):
@@ -242,7 +248,7 @@ def load(run: str | Path, *, recipe: Callable[..., recipes.Run] | None = None, d
     Arguments:
         run: the run folder.
         recipe: the function that made it, if it is none of this package's.
-        device: to put the networks on.
+        device: to put the networks on: "auto", "cpu", "cuda", ...
 
     Raises:
         AliError: not a run folder, a broken one, or one that has no weights yet.
@@ -252,7 +258,7 @@ def load(run: str | Path, *, recipe: Callable[..., recipes.Run] | None = None, d
         raise AliError(f"{folder}: no such run folder")
     config = checkpoint.read_json(folder / "config.json")
     try:
-        function = recipe or _named(config["recipe"])
+        function = recipe or named(config["recipe"])
         built = function(recipes.Spec.from_json(config["spec"]), **config["arguments"])
         prepared = preprocess.from_json(checkpoint.read_json(folder / "preprocess.json"))
     except (KeyError, TypeError) as error:
@@ -261,7 +267,7 @@ def load(run: str | Path, *, recipe: Callable[..., recipes.Run] | None = None, d
     if not weights.exists():
         raise AliError(f"{folder}: has no weights yet; go on with `ali train --resume {folder}`")
     checkpoint.read_weights(weights, built.game)
-    return Model(built.game.to(device), prepared, config)
+    return Model(built.game.to(device_named(device)), prepared, config)
 
 
 def open_data(run: str | Path, path: str | None = None) -> Data:
@@ -285,7 +291,8 @@ def open_data(run: str | Path, path: str | None = None) -> Data:
     path = path or (checkpoint.read_json(known).get("path") if known.exists() else None)
     if entry.needs and path is None:
         raise AliError(f"{folder}: does not know where its data is; give its path ({entry.needs})")
-    return entry.open(path, **config.get("data", {}))
+    known_options = signature(entry.function()).parameters
+    return entry.open(path, **{key: value for key, value in config.get("data", {}).items() if key in known_options and key != "path"})
 
 
 def _source(data: Any, is_table: bool) -> Source:
@@ -301,6 +308,8 @@ def _source(data: Any, is_table: bool) -> Source:
 @contextmanager
 def _noise(seed: int | None) -> Iterator[None]:
     """Fix torch's noise for a while, and leave it as it was; do nothing without a seed."""
+    if seed is not None and not 0 <= seed < 2**63:
+        raise AliError(f"seed must be at least 0 and below 2^63, got {seed}")
     with torch.random.fork_rng(enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)

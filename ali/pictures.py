@@ -48,11 +48,19 @@ def cloud(x: np.ndarray, extent: float, size: int = 320) -> Image.Image:
     return Image.fromarray(ink.T[::-1].astype(np.uint8)).resize((2 * size, 2 * size), Image.Resampling.BILINEAR)
 
 
-def picture(x: np.ndarray, maximum: float | None, extent: float = 5.0) -> Image.Image | None:
-    """A picture of samples: a grid of images, a cloud of points in the plane, or None for other rows."""
+def picture(x: np.ndarray, maximum: float | None, data: np.ndarray) -> Image.Image | None:
+    """A picture of samples: a grid of images, a cloud of points in the plane, or None for other rows.
+
+    Arguments:
+        x: samples.
+        maximum: the brightest pixel, if they are images.
+        data: rows that say how far the plane goes.
+    """
     if maximum is not None:
         return grid(x, maximum, height=320)
-    return cloud(x, extent) if x.ndim == 2 and x.shape[1] == 2 else None
+    if x.ndim != 2 or x.shape[1] != 2:
+        return None
+    return cloud(x[np.isfinite(x).all(1)], 1.2 * float(np.nanmax(np.abs(data[:10_000]))) or 1.0)
 
 
 def save_folder(x: np.ndarray, maximum: float, folder: Path) -> None:
@@ -70,6 +78,6 @@ def animate(files: list[Path], out: Path, milliseconds: int = 180) -> None:
     """
     if not files:
         raise AliError(f"{out}: no pictures to animate")
-    frames = [Image.open(file).convert("P", palette=Image.Palette.ADAPTIVE) for file in files]
+    frames = [Image.open(file, formats=("PNG",)).convert("P", palette=Image.Palette.ADAPTIVE) for file in files]
     durations = [milliseconds] * (len(frames) - 1) + [10 * milliseconds]
     frames[0].save(out, save_all=True, append_images=frames[1:], duration=durations, loop=0)

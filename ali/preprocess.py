@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ali.columns import Columns
 from ali.data.source import Source
+from ali.data.tables import Column
 from ali.errors import AliError
 
 
@@ -39,6 +40,12 @@ class Preprocess(Protocol):
     def network_shape(self) -> tuple[int, ...]: ...
     @property
     def heads(self) -> tuple[tuple[str, int], ...]: ...
+    @property
+    def pixels(self) -> float | None: ...  # the brightest pixel, if rows are images
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # of one row, in the data's own layout
+    @property
+    def columns(self) -> tuple[Column, ...]: ...  # of a table
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,14 @@ class Pixels:
 
     @property
     def heads(self) -> tuple[tuple[str, int], ...]:
+        return ()
+
+    @property
+    def pixels(self) -> float:
+        return self.maximum
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
         return ()
 
     @property
@@ -93,6 +108,8 @@ class Pixels:
             raise AliError(
                 f"{what}: row {int(bad[0, 0])} has a pixel {found}; pixels must lie in [0, {self.maximum:g}] as in the training data"
             )
+        if x.is_floating_point() and self.maximum > 1 and np.dtype(self.dtype).kind in "iu" and len(x) and 0 < x.max() <= 1:
+            raise AliError(f"{what}: pixels lie in [0, 1], and the training data's in [0, {self.maximum:g}]: multiply by {self.maximum:g}")
         return x
 
     def to_json(self) -> dict:
@@ -112,6 +129,18 @@ class Standardise:
 
     @property
     def heads(self) -> tuple[tuple[str, int], ...]:
+        return ()
+
+    @property
+    def pixels(self) -> None:
+        return None
+
+    @property
+    def shape(self) -> tuple[int]:
+        return self.network_shape
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
         return ()
 
     @property

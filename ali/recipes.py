@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Face = Literal["modern", "paper"]
 
+TABLES = ("mixture", "cifar10", "svhn", "celeba", "tiny_imagenet")  # of the paper, in ali/tables/
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -92,7 +94,7 @@ def ali(
     frequencies_z: Sequence[float] = (),
     objective: str = "relativistic",
     penalty: float = 0.1,
-    penalty_end: float = 0.1,
+    penalty_end: float | None = None,
     cycle: float = 20.0,
     regression: float = 1.0,
     schedule: Literal["simultaneous", "alternating"] = "simultaneous",
@@ -118,7 +120,7 @@ def ali(
         frequencies_z: Fourier features of z in the decoder (mlp), radians per unit.
         objective: what the players want of D: nonsaturating (eq. 4), minimax (eq. 1), relativistic or hinge.
         penalty: weight of R1 + R2 on pairs (x, z) at the start; 0 for none.
-        penalty_end: the same from 70 % of the training on.
+        penalty_end: the same from 70 % of the training on, reached geometrically; by default it does not change.
         cycle: weight of the reconstruction error in x (mean square); 0 for none.
         regression: weight of the code error in z (mean square, encoder only); 0 for none.
         schedule: simultaneous (Algorithm 1) or alternating steps of D and of the generators.
@@ -134,11 +136,12 @@ def ali(
     from ali import games, objectives, train
     from ali.distributions import StandardNormal
 
-    _in_range("penalty", penalty, 0), _in_range("penalty_end", penalty_end, 0)
+    _in_range("penalty", penalty, 0), _in_range("penalty_end", penalty_end or 0.0, 0)
     _in_range("cycle", cycle, 0), _in_range("regression", regression, 0)
     _in_range("lr", lr, 0, open=True), _in_range("beta1", beta1, 0, 1), _in_range("beta2", beta2, 0, 1), _in_range("ema", ema, 0, 1)
-    for name, value in {"latent": latent, "width": width, "depth": depth, "batch_size": batch_size, "epochs": epochs}.items():
+    for name, value in {"latent": latent, "width": width, "depth": depth, "epochs": epochs}.items():
         _in_range(name, value, 1)
+    _in_range("batch_size", batch_size, 2)
     if objective not in objectives.OBJECTIVES:
         raise AliError(f"unknown objective {objective!r}: choose one of {', '.join(objectives.OBJECTIVES)}")
     E, G, D = _networks(spec, face, networks, encoder, latent, width, depth, tuple(frequencies_x), tuple(frequencies_z))
@@ -162,7 +165,12 @@ def ali(
 
 
 def bigan(spec: Spec, **arguments: Any) -> Run:
-    """Bidirectional GAN (Donahue et al. 2017): ALI with a deterministic encoder; its arguments are those of ``ali``."""
+    """Bidirectional GAN (Donahue et al. 2017): ALI with a deterministic encoder.
+
+    Arguments:
+        spec: what the data dictates.
+        arguments: those of ``ali``, less the encoder.
+    """
     return ali(spec, encoder="deterministic", **arguments)
 
 
@@ -201,14 +209,18 @@ def _networks(spec, face, networks, encoder, latent, width, depth, frequencies_x
             raise AliError("networks 'conv' are for images, and the rows are vectors: take networks 'mlp'")
         rows = generic.image(spec.shape, codes, width, batch_norm=paper, dropout=0.2 if paper else 0.0, output=output)
     else:
+        if networks not in TABLES:
+            raise AliError(f"unknown networks {networks!r}: choose one of mlp, conv, {', '.join(TABLES)}")
         rows = import_module(f"ali.tables.{networks}")
         given = {"x of shape": (rows.X, spec.shape), "z of dimension": (rows.Z, latent)}
         for what, (theirs, ours) in given.items():
             if theirs != ours:
                 raise AliError(f"networks {networks!r} are for {what} {theirs}, here it is {ours}: take networks 'mlp' or 'conv'")
         options = {"sigma": rows.SIGMA, "slope": rows.SLOPE, "pieces": rows.PIECES}
-        if rows.G_z[-1].maps != codes:  # another family of encoder than the table's: only its last row changes
-            rows = generic.Rows((*rows.G_z[:-1], rows.G_z[-1]._replace(maps=codes)), rows.G_x, rows.D_x, rows.D_z, rows.D_xz)
+        # Another family of encoder, or another range of pixels, than the table's changes the last rows.
+        encoder_rows = (*rows.G_z[:-1], rows.G_z[-1]._replace(maps=codes))
+        decoder_rows = (*rows.G_x[:-1], rows.G_x[-1]._replace(nonlinearity=output))
+        rows = generic.Rows(encoder_rows, decoder_rows, rows.D_x, rows.D_z, rows.D_xz)
 
     image = rows.D_xz[0].operation == "conv"
     code = (latent, 1, 1) if image else (latent,)
@@ -279,7 +291,7 @@ class Dataset:
 
 # What the authors' code does: Adam with constant rate, the non-saturating objective, nothing added to the losses, no average.
 PAPER: dict[str, Any] = {
-    "face": "paper", "objective": "nonsaturating", "penalty": 0.0, "penalty_end": 0.0, "cycle": 0.0, "regression": 0.0,
+    "face": "paper", "objective": "nonsaturating", "penalty": 0.0, "penalty_end": None, "cycle": 0.0, "regression": 0.0,
     "lr": 1e-4, "beta1": 0.5, "beta2": 0.999, "batch_size": 100, "ema": 0.0,
 }  # fmt: skip
 
@@ -306,7 +318,7 @@ DATASETS: dict[str, Dataset] = {
         needs="a folder with the four official idx files, also packed (.gz); or Parquet files, .npz with x_train and x_test, "
         "hub:ylecun/mnist",
         modern={
-            "networks": "conv", "latent": 24, "width": 16, "penalty": 0.05, "penalty_end": 0.05, "lr": 2e-3, "epochs": 10,
+            "networks": "conv", "latent": 24, "width": 16, "penalty": 0.05, "lr": 2e-3, "epochs": 10,
         },
         paper={"networks": "conv", "latent": 64, "width": 32, "epochs": 100},
     ),

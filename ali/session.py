@@ -6,9 +6,10 @@ longer numbers. It is itself a generator of :class:`Report`, so a progress bar i
 
 from __future__ import annotations
 
-__all__ = ["Report", "Session", "Stopped"]
+__all__ = ["Report", "Session", "Stopped", "check_arguments", "device_named", "named", "threads"]
 
 import copy
+import inspect
 import json
 import math
 import os
@@ -16,11 +17,12 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import UnionType
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import numpy as np
 import torch
@@ -80,16 +82,23 @@ class Session:
     def __init__(
         self, config: dict[str, Any], data: Data, recipe: Callable[..., recipes.Run], device: str, folder: Path, path: str | None = None
     ):
-        self.config, self.data, self.folder, self.path, self.device = config, data, folder, path, _device(device)
-        self.preprocess = preprocess.fit(data.train, config["arguments"].get("face", "modern"))
+        self.config, self.data, self.folder, self.path, self.device = config, data, folder, path, device_named(device)
+        known = folder / "preprocess.json"
+        self.preprocess = (
+            preprocess.from_json(checkpoint.read_json(known))
+            if known.exists()
+            else preprocess.fit(data.train, config.get("face", "modern"))
+        )
         spec = recipes.Spec(self.preprocess.network_shape, data.train.classes, self.preprocess.heads)
         config["spec"] = spec.to_json()
-        some = torch.from_numpy(np.array(data.train.x[:: max(1, len(data.train) // 20_000)]))
         torch.manual_seed(config["seed"])
-        self.run = recipe(replace(spec, mean=self.preprocess.forward(some).mean(0)), **config["arguments"])
+        self.run = recipe(replace(spec, mean=self._mean()), **config["arguments"])
         self.run.game.to(self.device)
         self.average = copy.deepcopy(self.run.game).eval() if self.run.decay else None
+        if len(data.train) < 2:
+            raise AliError("training needs at least 2 rows to learn from")
         self.batch_size = min(self.run.batch_size, len(data.train))
+        config.setdefault("threads", _threads(self.run.game, self.batch_size))
         self.steps = self.run.epochs * (len(data.train) // self.batch_size)
         self.step = 0
         self._stop, self._status = False, 0
@@ -126,7 +135,7 @@ class Session:
         Raises:
             AliError: an unknown name, an argument out of range, or a folder that exists.
         """
-        function = recipe if callable(recipe) else _named(recipe)
+        function = recipe if callable(recipe) else named(recipe)
         name = next((name for name, known in recipes.RECIPES.items() if known is function), f"custom:{function.__name__}")
         if dataset not in recipes.DATASETS:
             raise AliError(f"unknown data set {dataset!r}: choose one of {', '.join(recipes.DATASETS)}")
@@ -138,12 +147,14 @@ class Session:
                 raise AliError(f"{name} has no argument {argument!r}; it has {', '.join(known)}")
         if not 0 <= seed < 2**63:
             raise AliError(f"seed must be at least 0 and below 2^63, got {seed}")
+        check_arguments(name, function, arguments)
         config = {
             "ali": __version__,
             "torch": torch.__version__.split("+")[0],
             "commit": _commit(),
             "recipe": name,
             "dataset": dataset,
+            "face": face,
             "seed": seed,
             "rows": len(data.train),
             "fingerprint": data.train.fingerprint(),
@@ -172,11 +183,14 @@ class Session:
         if not folder.is_dir():
             raise AliError(f"{folder}: no such run folder")
         config = checkpoint.read_json(folder / "config.json")
-        if config["fingerprint"] != data.train.fingerprint():
+        if config.get("fingerprint") != data.train.fingerprint():
             raise AliError(
-                f"{folder}: was trained on other rows ({config['rows']:,} of them; here are {len(data.train):,}): give it the same data"
+                f"{folder}: was trained on other rows ({config.get('rows')} of them; here are {len(data.train)}): give it the same data"
             )
-        session = cls(config, data, recipe or _named(config["recipe"]), device, folder)
+        try:
+            session = cls(config, data, recipe or named(config["recipe"]), device, folder)
+        except (KeyError, TypeError) as error:
+            raise AliError(f"{folder}: its config.json is not one that this version of ali can read ({error})") from None
         state = folder / "resume" / "state.safetensors"
         if state.exists():
             session.step = checkpoint.read_state(state, session.run.game, session.average, session.run.optimizers)
@@ -199,8 +213,16 @@ class Session:
         batches = self._batches()
         self.run.game.train()
         times, last = [], time.monotonic()
-        played = play(self.run.game, batches, self.run.optimizers, steps=self.steps, seed=0, average=self.average, decay=self.run.decay)
-        with _threads(self.run.game, self.batch_size):
+        played = play(
+            self.run.game,
+            batches,
+            self.run.optimizers,
+            steps=max(self.steps, warmup + steps),
+            seed=0,
+            average=self.average,
+            decay=self.run.decay,
+        )
+        with threads(self.config["threads"]):
             for _ in range(warmup + steps):
                 losses = next(played).losses
                 _ = [float(loss) for loss in losses.values()]  # waits for the device
@@ -224,10 +246,20 @@ class Session:
             Stopped: a stop was asked for (a checkpoint is written first), or a loss is no longer a number (the last
                 checkpoint is left as it is).
         """
-        if not self.folder.exists():
+        if save_every < 0:
+            raise AliError(f"save_every counts seconds: at least 0, got {save_every}")
+        if not (self.folder / "config.json").exists():
             self._create()
-        with _threads(self.run.game, self.batch_size):
+        with threads(self.config["threads"]):
             yield from self._play(save_every)
+
+    def _mean(self) -> torch.Tensor | None:
+        """The mean training image, over at most 20,000 of them: what the paper's decoders begin with."""
+        if self.config.get("face") != "paper" or self.preprocess.pixels is None:
+            return None
+        rows = self.data.train.x[:: max(1, len(self.data.train) // 20_000)]
+        chunks = [self.preprocess.forward(torch.from_numpy(np.array(rows[k : k + 1000]))) for k in range(0, len(rows), 1000)]
+        return torch.stack([chunk.sum(0) for chunk in chunks]).sum(0) / len(rows)
 
     def _batches(self) -> Iterator[Batch]:
         """The batches from the current step on, as the networks see them."""
@@ -264,7 +296,9 @@ class Session:
                 self.save()
                 saved = time.monotonic()
                 if self._stop and done < self.steps:
-                    words = f"stopped after step {done:,} of {self.steps:,}, saved; go on with `ali train --resume {self.folder}`"
+                    words = (
+                        f"stopped after step {done:,} of {self.steps:,}, saved; go on with `ali train --resume {self.folder}{self._own()}`"
+                    )
                     raise Stopped(words, self._status)
         self.save()
 
@@ -274,8 +308,8 @@ class Session:
         Raises:
             Stopped: a weight is no longer a number; nothing is written.
         """
-        for name, weight in self.run.game.named_parameters():
-            if not torch.isfinite(weight).all():
+        for name, weight in self.run.game.state_dict().items():
+            if weight.is_floating_point() and not torch.isfinite(weight).all():
                 raise Stopped(self._words(f"the weight {name} is no longer a finite number"))
         state = self.folder / "resume" / "state.safetensors"
         checkpoint.write_state(state, self.run.game, self.average, self.run.optimizers, self.step)
@@ -310,25 +344,27 @@ class Session:
         kept = "the last good checkpoint is intact" if state.exists() else "no checkpoint had been written yet"
         return f"{what} at step {self.step:,} of {self.steps:,}; {kept}. Train again with a lower --lr, or another --seed"
 
+    def _own(self) -> str:
+        """What a command must say of a recipe that is none of this package's."""
+        name = self.config["recipe"]
+        return f" --recipe FILE.py:{name.removeprefix('custom:')}" if name.startswith("custom:") else ""
+
     def _draw(self) -> None:
         """A picture of samples from the same codes each time; its noise is its own, training's is not touched."""
         networks = self.average or self.run.game
-        if not isinstance(networks, Generates):
+        if not isinstance(networks, Generates):  # pyrefly: ignore
             return
         game: Any = networks
         training = networks.training
         networks.eval()
-        n = 64 if isinstance(self.preprocess, preprocess.Pixels) else 4000
+        n = 4000 if self.preprocess.pixels is None else 64
         z = torch.randn(n, game.prior.dim, generator=torch.Generator().manual_seed(0)).to(self.device)
         with torch.no_grad():
             x = self.preprocess.inverse(game.decode(z).mean).cpu().numpy()
         networks.train(training)
-        extent = 1.2 * float(np.abs(self.data.train.x[:10_000]).max())
-        drawn = pictures.picture(x, getattr(self.preprocess, "maximum", None), extent)
+        drawn = pictures.picture(x, self.preprocess.pixels, self.data.train.x)
         if drawn is not None:
-            file = self.folder / "samples" / f"step-{self.step:08d}.png"
-            file.parent.mkdir(exist_ok=True)
-            drawn.save(file)
+            checkpoint.write_file(self.folder / "samples" / f"step-{self.step:08d}.png", lambda file: drawn.save(file, "PNG"))
 
 
 class _Log:
@@ -336,16 +372,9 @@ class _Log:
 
     def __init__(self, folder: Path, step: int):
         self.file = folder / "log.jsonl"
-        kept = [line for line in self._lines() if line["step"] <= step]
+        kept = [line for line in checkpoint.read_log(self.file) if line["step"] <= step]
         checkpoint.write_text(self.file, "".join(json.dumps(line) + "\n" for line in kept))
         self.before, self.began = (kept[-1]["seconds"] if kept else 0.0), time.monotonic()
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        for line in self.file.read_text().splitlines() if self.file.exists() else []:
-            try:
-                yield json.loads(line)
-            except ValueError:  # the line that was being written when the run was killed
-                return
 
     def write(self, report: Report) -> None:
         seconds = self.before + time.monotonic() - self.began
@@ -354,17 +383,49 @@ class _Log:
             log.write(json.dumps(line | {f"loss_{player}": loss for player, loss in report.losses.items()}) + "\n")
 
 
-@contextmanager
-def _threads(game: nn.Module, batch_size: int) -> Iterator[None]:
-    """Play small fully connected games on one thread: more are hardly faster, and far slower where other programs run too."""
-    before = torch.get_num_threads()
+def _threads(game: nn.Module, batch_size: int) -> int:
+    """One thread for small fully connected games: more are hardly faster, and far slower where other programs run too."""
     convolutions = any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in game.modules())
-    if not convolutions and sum(p.numel() for p in game.parameters()) * batch_size < 5e7:
-        torch.set_num_threads(1)
+    small = not convolutions and sum(p.numel() for p in game.parameters()) * batch_size < 5e7
+    return 1 if small else torch.get_num_threads()
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Compute on n threads for a while: sums depend on how many there are, so a resumed run takes as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def check_arguments(name: str, recipe: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    """Hold arguments against the types in a recipe's signature.
+
+    Raises:
+        AliError: names the argument and what it may be.
+    """
+    for key, parameter in inspect.signature(recipe, eval_str=True).parameters.items():
+        kind = parameter.annotation
+        if key in arguments and kind is not parameter.empty and not _is_a(arguments[key], kind):
+            allowed = ", ".join(map(str, get_args(kind))) if get_origin(kind) is Literal else getattr(kind, "__name__", str(kind))
+            raise AliError(f"{name}: {key} must be {'one of ' if get_origin(kind) is Literal else ''}{allowed}, got {arguments[key]!r}")
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) in (Union, UnionType):
+        return any(_is_a(value, option) for option in get_args(kind))
+    if get_origin(kind) in (Sequence, tuple, list):
+        return isinstance(value, Sequence) and not isinstance(value, str) and all(_is_a(item, get_args(kind)[0]) for item in value)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return not isinstance(kind, type) or isinstance(value, kind)
 
 
 def _moments(steps: int, n: int) -> list[int]:
@@ -372,15 +433,16 @@ def _moments(steps: int, n: int) -> list[int]:
     return sorted({math.ceil(steps * (k + 1) / n) for k in range(n)})
 
 
-def _named(recipe: str) -> Callable[..., recipes.Run]:
+def named(recipe: str) -> Callable[..., recipes.Run]:
     if recipe.startswith("custom:"):
-        raise AliError(f"this run was made by a recipe of somebody's own, {recipe.removeprefix('custom:')!r}: hand it over as recipe=")
+        own = recipe.removeprefix("custom:")
+        raise AliError(f"this run was made by a recipe of somebody's own, {own!r}: hand it over, recipe={own} or --recipe FILE.py:{own}")
     if recipe not in recipes.RECIPES:
         raise AliError(f"unknown recipe {recipe!r}: choose one of {', '.join(recipes.RECIPES)}")
     return recipes.RECIPES[recipe]
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -4,8 +4,10 @@ import contextlib
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import NamedTuple
 
@@ -168,7 +170,9 @@ def test_recipe_in_a_file_of_one_s_own(tmp_path):
     assert json.loads((tmp_path / "run" / "config.json").read_text())["recipe"] == "custom:tiny"
     refused = run("sample", tmp_path / "run")
     assert refused.returncode == 2
-    assert "recipe" in refused.stderr
+    assert "--recipe FILE.py:tiny" in refused.stderr
+    works("sample", tmp_path / "run", "--recipe", recipe, "--out", tmp_path / "x.npy")
+    assert "is finished" in works("train", "--resume", tmp_path / "run", "--recipe", recipe)
 
 
 def test_default_folders_are_numbered(tmp_path):
@@ -203,6 +207,12 @@ def test_default_folders_are_numbered(tmp_path):
         ("decode {run} words.csv", "column 'a' holds string"),
         ("decode {run} short.csv", "codes have shape (n, 16), got (2, 1)"),
         ("interpolate {run} --n 0", "at least 1, got 0"),
+        ("reconstruct {run} --n 0", "at least 1, got 0"),
+        ("sample {run} --seed 99999999999999999999", "seed must be at least 0"),
+        ("train digits --save-every -1", "save_every counts seconds"),
+        ("train digits --batch-size 1", "batch_size must be at least 2"),
+        ("train digits nowhere", "nowhere"),
+        ("decode {run} headless.csv", "the first line holds numbers"),
         ("evaluate nowhere", "nowhere: no such run folder"),
         ("dance", "dance"),
     ],
@@ -210,9 +220,69 @@ def test_default_folders_are_numbered(tmp_path):
 def test_bad_command_lines_get_one_clear_sentence(trained, tmp_path, tokens, words):
     (tmp_path / "words.csv").write_text("a\nx\ny\n")
     (tmp_path / "short.csv").write_text("a\n1\n2\n")
+    (tmp_path / "headless.csv").write_text("1.5,2\n3,4\n")
     done = run(*tokens.format(run=trained).split(), cwd=tmp_path)
     assert done.returncode == 2
     printed = " ".join(re.sub("[│╭╮╰╯─]", " ", done.stdout + done.stderr).split())
     assert words in printed
     assert "Traceback" not in printed
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["short.csv", "words.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["headless.csv", "short.csv", "words.csv"]
+
+
+def test_demo_leaves_everything_that_it_promises_and_can_be_repeated(tmp_path):
+    for _ in range(2):
+        printed = works("demo", "--epochs", 2, cwd=tmp_path)
+    run = tmp_path / "runs" / "demo"
+    wanted = {
+        "samples.png",
+        "reconstructions.png",
+        "interpolations.png",
+        "latent.png",
+        "samples.gif",
+        "curves.png",
+        "report.html",
+        "metrics.json",
+    }
+    assert wanted <= {path.name for path in run.iterdir()}
+    for number in ("reconstruction MSE", "variance", "label kept", "two-sample", "q(z)", "1-NN on codes", "1-NN on raw rows"):
+        assert number in printed
+    assert len(re.findall(r"^  ali ", printed, flags=re.MULTILINE)) == 3
+
+
+def test_demo_never_removes_what_it_did_not_write(trained, tmp_path):
+    for folder, name in (("other", "config.json"), ("run", "thesis.txt")):
+        if folder == "run":
+            shutil.copytree(trained, tmp_path / folder)
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text("{}")
+        assert run("demo", "--epochs", 1, "--out", tmp_path / folder).returncode == 2
+        assert (tmp_path / folder / name).exists()
+
+
+def test_tensorboard_is_an_extra_and_gets_every_report(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    refused = run("train", "digits", "--tensorboard", "--out", tmp_path / "run", *FAST)
+    assert refused.returncode == 2
+    assert "pip install 'ali[tensorboard]'" in refused.stderr
+    assert not (tmp_path / "run").exists()
+
+    scalars: list[tuple[str, int]] = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str, purge_step: int):
+            assert (tmp_path / "run" / "config.json").exists()
+            Path(folder).mkdir()
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            scalars.append((name, step))
+
+        def close(self) -> None:
+            scalars.append(("closed", 0))
+
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    works("train", "digits", "--tensorboard", "--out", tmp_path / "run", *FAST)
+    assert {name for name, _ in scalars} == {"loss/discriminator", "loss/generator", "rows_per_second", "closed"}
+    assert max(step for _, step in scalars) == 42
+    works("sample", tmp_path / "run", "--out", tmp_path / "x.png")

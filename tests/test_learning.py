@@ -18,8 +18,7 @@ def test_digits_are_generated_and_reconstructed(tmp_path, recipe):
 
 
 def test_every_mode_of_the_mixture_is_reached(tmp_path):
-    data = mixture(n=20_000)
-    values = ali.evaluate(ali.Model.train("mixture", data, out=tmp_path / "run", epochs=12), data)
+    values = ali.evaluate(ali.Model.train("mixture", out=tmp_path / "run", n=20_000, epochs=12), mixture(n=20_000))
     assert values["modes_strict"] == 25
     assert values["high_quality"] > 0.75
     assert values["same_mode"] > 0.99

@@ -67,7 +67,7 @@ def test_nearest_neighbour_accuracy_is_that_of_all_pairs():
 def test_label_kept_counts_reconstructions_near_their_class():
     train, train_y = np.array([[0.0], [10.0], [20.0]]), np.array([0, 1, 2])
     x_hat, y = np.array([[1.0], [11.0], [12.0], [30.0]]), np.array([0, 1, 2, 2])
-    assert metrics.label_kept(train, train_y, x_hat, y) == 0.75
+    assert metrics.nearest_neighbour_accuracy(train, train_y, x_hat, y) == 0.75
 
 
 def test_two_sample_accuracy_of_one_law_is_a_coin():

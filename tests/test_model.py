@@ -1,11 +1,17 @@
 """The verbs of a trained run: arrays in, arrays out; tensors in, tensors out; always in the data's own units."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
+import typing_extensions
 
 import ali
 from ali.data.digits import digits
+from ali.games import ALI
+from ali.games.game import Generates, Infers
+from ali.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +93,46 @@ def test_walks_follow_their_formulas(model, monkeypatch):
     np.testing.assert_allclose(np.linalg.norm(sphere[0], axis=1), 2, atol=1e-5)
     np.testing.assert_allclose(sphere[0, 2], [2**0.5, 2**0.5], atol=1e-5)
     np.testing.assert_allclose(sphere[1], np.ones((5, 2)), atol=1e-4)
+    opposite = model.interpolate(np.array([[1.0]], np.float32), np.array([[-2.0]], np.float32), 4, how="spherical")
+    np.testing.assert_allclose(opposite[0, :, 0], [1, 0, -1, -2], atol=1e-5)
 
 
-def test_loaded_run_equals_the_trained_one(model, tmp_path_factory):
-    folder = next(path for path in tmp_path_factory.getbasetemp().rglob("config.json") if path.parent.name == "digits").parent
-    np.testing.assert_array_equal(ali.load(folder).sample(9, seed=3), model.sample(9, seed=3))
+def test_loaded_run_is_the_average_of_the_trained_one(tmp_path):
+    session = Session.start("digits", digits(), tmp_path / "run", width=16, depth=1, epochs=2)
+    for _ in session.play():
+        pass
+    loaded = ali.load(tmp_path / "run")
+    weights = session.average.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in loaded.game.state_dict().items())
+    assert any(not torch.equal(value, weights[name]) for name, value in session.run.game.state_dict().items())
+
+
+def test_a_protocol_can_be_seen_on_the_class():
+    """From Python 3.12 on, isinstance looks a protocol's members up without __getattr__, where modules keep submodules."""
+    for protocol in (Generates, Infers):
+        assert all(inspect.getattr_static(ALI, name) for name in typing_extensions.get_protocol_members(protocol))
+
+
+def test_codes_can_be_learned_from(model):
+    z = model.encode(torch.from_numpy(digits().test.x[:4]))
+    torch.nn.Linear(16, 1)(z).sum().backward()
+
+
+def test_paper_s_networks_reach_dark_pixels_under_the_modern_face():
+    from ali import recipes
+
+    run = recipes.ali(recipes.Spec((3, 32, 32)), face="modern", networks="cifar10", latent=64)
+    assert isinstance(list(run.game.decoder.network)[-1], torch.nn.Tanh)
+
+
+def test_training_takes_what_it_is_told_or_refuses(tmp_path):
+    with pytest.raises(ali.AliError, match="takes no path"):
+        ali.Model.train("digits", tmp_path / "mine.npy", out=tmp_path / "run")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (100, 8, 8), dtype=np.uint8))
+    small = {"networks": "mlp", "width": 4, "depth": 1, "epochs": 1}
+    assert ali.Model.train("images", tmp_path / "x.npy", out=tmp_path / "half", hold_out=0.5, **small).config["rows"] == 50
+    rings = ali.Model.train("mixture", out=tmp_path / "rings", shape="rings", n=500, width=4, depth=1, epochs=1)
+    assert rings.config["data"]["shape"] == "rings"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +141,8 @@ def test_loaded_run_equals_the_trained_one(model, tmp_path_factory):
         (lambda m: m.encode(np.zeros((3, 9, 9), np.uint8)), r"images of shape 8 x 8, got 9 x 9"),
         (lambda m: m.encode(np.full((3, 8, 8), 17, np.uint8)), r"pixels must lie in \[0, 16\]"),
         (lambda m: m.encode(np.full((3, 8, 8), np.nan)), "not finite"),
+        (lambda m: m.encode(np.full((3, 8, 8), 0.7)), r"pixels lie in \[0, 1\].* multiply by 16"),
+        (lambda m: m.encode(np.full((3, 8, 8), "a")), "array of numbers"),
         (lambda m: m.decode(np.zeros((3, 15), np.float32)), r"codes have shape \(n, 16\), got \(3, 15\)"),
         (lambda m: m.decode(np.full((3, 16), np.inf, np.float32)), "row 0"),
         (lambda m: m.sample(0), "at least 1, got 0"),

@@ -88,13 +88,13 @@ def test_same_seed_same_weights_and_another_seed_others(finished, tmp_path):
     assert any(not torch.equal(value, weights(finished)[name]) for name, value in weights(tmp_path / "other").items())
 
 
-@pytest.mark.parametrize("face", ["modern", "paper"])
-def test_stopped_and_resumed_run_ends_with_the_same_weights(tmp_path, face):
-    options = {"face": face, "networks": "mlp"}
+@pytest.mark.parametrize(("face", "networks"), [("modern", "mlp"), ("paper", "mlp"), ("paper", "conv")])
+def test_stopped_and_resumed_run_ends_with_the_same_weights(tmp_path, face, networks):
+    options = {"face": face, "networks": networks, "width": 8, "epochs": 2}
     finish(start(tmp_path / "whole", **options))
     session = start(tmp_path / "parts", **options)
     reports = session.play()
-    for _ in range(20):
+    for _ in range(15):
         next(reports)
     session.stop()
     with pytest.raises(Stopped, match="--resume"):
@@ -199,6 +199,28 @@ def test_resuming_before_the_first_checkpoint_begins_again(finished, tmp_path):
     assert_same_weights(finished, tmp_path / "run")
 
 
+def test_resumed_run_computes_on_as_many_threads_as_before(tmp_path):
+    """Sums depend on the number of threads, and with them every bit of the weights."""
+    session = start(tmp_path / "run", networks="conv", width=4)
+    assert session.config["threads"] == torch.get_num_threads()
+    next(iter(session.play()))
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"threads": 3}))
+    assert {torch.get_num_threads() for _ in Session.resume(tmp_path / "run", digits()).play()} == {3}
+    assert start(tmp_path / "small").config["threads"] == 1
+
+
+def test_weights_that_two_networks_share_survive_a_checkpoint(tmp_path):
+    module = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    module[1].weight = module[0].weight
+    checkpoint.write_weights(tmp_path / "w.safetensors", module)
+    expected = module[0].weight.detach().clone()
+    with torch.no_grad():
+        module[0].weight.zero_()
+    checkpoint.read_weights(tmp_path / "w.safetensors", module)
+    assert torch.equal(module[0].weight, expected)
+
+
 def test_existing_folder_is_not_overwritten(finished):
     with pytest.raises(ali.AliError, match="exists already"):
         start(finished)
@@ -223,6 +245,11 @@ def test_other_rows_are_refused_on_resuming(finished):
         ({"penalty": 0.1, "penalty_end": 0.0}, "penalty_end"),
         ({"seed": -1}, "seed"),
         ({"device": "abacus"}, "device 'abacus'"),
+        ({"encoder": "telepathic"}, "encoder must be one of gaussian, implicit, deterministic, got 'telepathic'"),
+        ({"networks": "resnet"}, "networks must be one of mlp, conv, mixture"),
+        ({"latent": 2.5}, "latent must be int, got 2.5"),
+        ({"lr": "fast"}, "lr must be float, got 'fast'"),
+        ({"batch_size": 1}, "batch_size must be at least 2"),
     ],
 )
 def test_bad_arguments_are_refused_in_words_and_leave_no_folder(tmp_path, options, words):

@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = ["application", "main"]
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,6 +30,7 @@ Draw = Annotated[bool, Parameter(help="Sample q(z | x) instead of taking its mea
 Steps = Annotated[int, Parameter(help="Points of each walk, both ends among them.")]
 How = Annotated[Literal["linear", "spherical"], Parameter(help="Along a straight line, or along the sphere.")]
 Moved = Annotated[str | None, Parameter(help="Where the run's data is now, if it has moved.")]
+Recipe = Annotated[str | None, Parameter(help="FILE.py:FUNCTION that made the run, if it is a recipe of your own.")]
 Report = Annotated[Path | None, Parameter(help="Where to write. Default: the run folder.")]
 
 
@@ -36,14 +38,9 @@ def demo(
     *, out: Out = Path("runs/demo"), seed: Seed = 0, epochs: Annotated[int | None, Parameter(help="Passes over the rows.")] = None
 ) -> None:
     """Train on scikit-learn's handwritten digits, look at the result from all sides, and say what to try next."""
-    import shutil
-
     from ali.cli import training
 
-    if out.exists():
-        if not (out / "config.json").exists():
-            raise AliError(f"{out}: exists and is no run folder; choose another --out")
-        shutil.rmtree(out)
+    training.make_room(out, "digits")
     length: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     training.begin("digits", None, {}, out=out, seed=seed or 0, **length)
     evaluate(out)
@@ -55,37 +52,48 @@ Look at {out / "report.html"}. Then try
   ali train mixture --out runs/mixture && ali evaluate runs/mixture""")
 
 
-def sample(run: Run, *, out: Out = Path("samples.png"), n: Count = 64, seed: Seed = None) -> None:
+def sample(run: Run, *, out: Out = Path("samples.png"), n: Count = 64, seed: Seed = None, recipe: Recipe = None) -> None:
     """Generate new rows: a PNG grid, a folder of PNG pictures (a name without an ending), .npy, .csv or .parquet."""
-    model = _load(run)
+    model = _load(run, recipe)
     _write(model, out, model.sample(n, seed=seed))
 
 
-def encode(run: Run, rows: Rows = None, *, out: Out = Path("codes.csv"), draw: Draw = False, seed: Seed = None) -> None:
+def encode(
+    run: Run, rows: Rows = None, *, out: Out = Path("codes.csv"), draw: Draw = False, seed: Seed = None, recipe: Recipe = None
+) -> None:
     """Infer the codes of rows: .csv, .parquet or .npy, with columns z0, z1, ..."""
     from ali import files
 
-    model = _load(run)
+    model = _load(run, recipe)
     files.write_numbers(out, model.encode(_rows(model, run, rows), draw=draw, seed=seed))
     print(f"wrote {out}")
 
 
-def decode(run: Run, codes: Codes, *, out: Out = Path("decoded.png")) -> None:
+def decode(run: Run, codes: Codes, *, out: Out = Path("decoded.png"), recipe: Recipe = None) -> None:
     """Generate the rows that codes stand for."""
     from ali import files
 
-    model = _load(run)
+    model = _load(run, recipe)
     _write(model, out, model.decode(files.read_numbers(codes)))
 
 
 def reconstruct(
-    run: Run, rows: Rows = None, *, out: Out = Path("reconstructions.png"), n: Count = 60, draw: Draw = False, seed: Seed = None
+    run: Run,
+    rows: Rows = None,
+    *,
+    out: Out = Path("reconstructions.png"),
+    n: Count = 60,
+    draw: Draw = False,
+    seed: Seed = None,
+    recipe: Recipe = None,
 ) -> None:
     """Encode and decode. A PNG grid shows the first n originals, each with its reconstruction; other files hold all reconstructions."""
     import numpy as np
 
-    model = _load(run)
+    model = _load(run, recipe)
     x = _rows(model, run, rows)
+    if n < 1:
+        raise AliError(f"--n counts the rows: at least 1, got {n}")
     if out.suffix == ".png" and _is_image(model):
         x = x[:n]
         _write(model, out, np.stack([x, model.reconstruct(x, draw=draw, seed=seed)], 1).reshape(-1, *x.shape[1:]), columns=12)
@@ -94,10 +102,17 @@ def reconstruct(
 
 
 def interpolate(
-    run: Run, rows: Rows = None, *, out: Out = Path("interpolations.png"), n: Pairs = 8, steps: Steps = 9, how: How = "linear"
+    run: Run,
+    rows: Rows = None,
+    *,
+    out: Out = Path("interpolations.png"),
+    n: Pairs = 8,
+    steps: Steps = 9,
+    how: How = "linear",
+    recipe: Recipe = None,
 ) -> None:
     """Walk from row to row through the latent space."""
-    model = _load(run)
+    model = _load(run, recipe)
     x = _rows(model, run, rows)
     if n < 1 or len(x) < 2:
         raise AliError(f"--n counts the pairs: at least 1, got {n}" if n < 1 else f"a walk needs two rows, got {len(x)}")
@@ -106,12 +121,12 @@ def interpolate(
     _write(model, out, walks.reshape(-1, *walks.shape[2:]), columns=steps)
 
 
-def evaluate(run: Run, data: Moved = None, *, out: Report = None) -> None:
+def evaluate(run: Run, data: Moved = None, *, out: Report = None, recipe: Recipe = None) -> None:
     """Measure a run on rows that it never saw: prints the numbers; writes metrics.json, figures and report.html."""
     from ali.evaluation import report
     from ali.model import open_data
 
-    model, rows = _load(run), open_data(run, data)
+    model, rows = _load(run, recipe), open_data(run, data)
     print("Looking at the result ...", flush=True)
     for key, value in report.write(run, model, rows, out).items():
         name, form, words = report.LINES[key]
@@ -128,13 +143,14 @@ def resume(
     device: Annotated[str, Parameter(help="auto, cpu, cuda, ...")] = "auto",
     save_every: Annotated[float, Parameter(help="Seconds between checkpoints.")] = 60.0,
     tensorboard: Annotated[bool, Parameter(help="Write the losses for TensorBoard, too.")] = False,
+    recipe: Recipe = None,
 ) -> None:
     """Train a game on a data set, or go on with a run (`--resume RUN`)."""
     from ali.cli import training
 
     if resume is None:
         raise AliError(training.which(dataset))
-    training.go_on(resume, data, device, save_every, tensorboard)
+    training.go_on(resume, data, device, save_every, tensorboard, recipe)
 
 
 def application(tokens: list[str]) -> App:
@@ -156,6 +172,7 @@ def application(tokens: list[str]) -> App:
 def main() -> None:
     """Entry point: run a command; what a user can mend is one clear sentence, not a traceback."""
     tokens = sys.argv[1:]
+    warnings.formatwarning = lambda message, *_, **__: f"ali: {message}\n"
     try:
         application(tokens)(tokens, exit_on_error=False)
     except CycloptsError:
@@ -166,14 +183,20 @@ def main() -> None:
     except OSError as error:
         print(f"ali: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except RuntimeError as error:
+        if "out of memory" not in str(error):
+            raise
+        print("ali: the device's memory is full: take a smaller --batch-size or --width, or --device cpu", file=sys.stderr)
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
 
-def _load(run: Path):
+def _load(run: Path, recipe: str | None):
+    from ali.cli.training import recipe_named
     from ali.model import load
 
-    return load(run)
+    return load(run, recipe=None if recipe is None else recipe_named(recipe), device="auto")
 
 
 def _rows(model, run: Path, rows: Path | None):
@@ -184,7 +207,7 @@ def _rows(model, run: Path, rows: Path | None):
     if rows is None:
         return open_data(run).test.x
     if _is_image(model):
-        return files.read_images(rows, model.shape, model.preprocess.maximum, model.preprocess.dtype)
+        return files.read_images(rows, model.shape, model.preprocess.pixels, model.preprocess.dtype)
     if model.columns and rows.suffix != ".npy":
         from ali.data import tables
 
@@ -196,7 +219,7 @@ def _write(model, out: Path, x, columns: int | None = None) -> None:
     from ali import files, pictures
 
     if _is_image(model):
-        files.write_images(out, x, model.preprocess.maximum, columns)
+        files.write_images(out, x, model.preprocess.pixels, columns)
     elif model.columns and out.suffix != ".npy":
         files.write_table(out, model.table(x))
     elif out.suffix != ".png":
@@ -210,4 +233,4 @@ def _write(model, out: Path, x, columns: int | None = None) -> None:
 
 
 def _is_image(model) -> bool:
-    return hasattr(model.preprocess, "maximum")
+    return model.preprocess.pixels is not None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["add_commands", "begin", "go_on", "which"]
+__all__ = ["add_commands", "begin", "go_on", "make_room", "recipe_named", "which"]
 
 import difflib
 import importlib.util
 import inspect
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from ali import recipes
 from ali.errors import AliError
 
 if TYPE_CHECKING:
-    from ali.session import Session
+    from ali.session import Report, Session
 
 
 def which(dataset: str | None) -> str:
@@ -34,7 +35,7 @@ def which(dataset: str | None) -> str:
 
 def add_commands(train: App, tokens: list[str]) -> None:
     """Give ``ali train`` a command for each data set, its flags those of the recipe and the face that the tokens ask for."""
-    recipe, face = _recipe(_value(tokens, "--recipe", "ali")), _value(tokens, "--face", "modern")
+    recipe, face = recipe_named(_value(tokens, "--recipe", "ali")), _value(tokens, "--face", "modern")
     for name in recipes.DATASETS:
         train.command(_command(name, recipe, "paper" if face == "paper" else "modern"), name=_shown(name))
 
@@ -65,18 +66,40 @@ def begin(
     print(f"Done: {out}. Next: `ali evaluate {out}`, `ali sample {out}`, `ali reconstruct {out}`")
 
 
-def go_on(run: Path, data: str | None, device: str, save_every: float, tensorboard: bool) -> None:
+def go_on(run: Path, data: str | None, device: str, save_every: float, tensorboard: bool, recipe: str | None) -> None:
     """Go on with a run that was stopped or killed."""
     from ali.model import open_data
     from ali.session import Session
 
-    session = Session.resume(run, open_data(run, data), device=device)
+    function = None if recipe is None else recipe_named(recipe)
+    session = Session.resume(run, open_data(run, data), recipe=function, device=device)
     if session.step == session.steps:
         print(f"{run} is finished: all {session.steps:,} steps are done.")
         return
     print(f"Going on with {run} from step {session.step:,} of {session.steps:,}.")
     _play(session, save_every, tensorboard)
     print(f"Done: {run}.")
+
+
+def make_room(out: Path, dataset: str) -> None:
+    """Remove an earlier run of the same data set, so that it can be written again; anything else is left alone.
+
+    Raises:
+        AliError: the folder is no such run, or holds files that no run writes.
+    """
+    if not out.exists():
+        return
+    from ali import checkpoint
+
+    ours = {"README.md", "config.json", "log.jsonl", "metrics.json", "model.safetensors", "preprocess.json", "report.html", "resume"}
+    ours |= {"samples", "samples.gif", *(f"{name}.png" for name in ("curves", "interpolations", "latent", "reconstructions", "samples"))}
+    known = (out / "config.json").exists() and {"ali", "recipe", "fingerprint"} <= checkpoint.read_json(out / "config.json").keys()
+    if not known or checkpoint.read_json(out / "config.json").get("dataset") != dataset:
+        raise AliError(f"{out}: exists and is no run on {dataset}; choose another --out")
+    strange = sorted(path.name for path in out.iterdir() if path.name not in ours and not path.name.startswith("."))
+    if strange:
+        raise AliError(f"{out}: holds {strange[0]}, which no run wrote; move it away, or choose another --out")
+    shutil.rmtree(out)
 
 
 def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callable[..., None]:
@@ -87,7 +110,7 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
     reader = entry.function()
     options = {key: p for key, p in inspect.signature(reader, eval_str=True).parameters.items() if key != "path"}
     arguments = inspect.signature(recipe, eval_str=True).parameters
-    words = {p.arg_name: p.description or "" for f in (recipe, reader) for p in parse(inspect.getdoc(f) or "").params}
+    words = {p.arg_name: p.description or "" for f in (recipes.ali, recipe, reader) for p in parse(inspect.getdoc(f) or "").params}
 
     def flag(name: str, kind: Any, default: Any, help: str) -> inspect.Parameter:
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, Parameter(help=help)])
@@ -110,7 +133,7 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
         # cyclopts hands over what was given; what was not stands in the signature.
         flags = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | given
         opened = {key: flags.pop(key) for key in options}
-        begin(name, path, opened, **flags | {"recipe": _recipe(flags["recipe"])})
+        begin(name, path, opened, **flags | {"recipe": recipe_named(flags["recipe"])})
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__doc__ = f"{entry.about[0].upper()}{entry.about[1:]}."
@@ -122,12 +145,12 @@ def _play(session: Session, save_every: float, tensorboard: bool) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    writer = _tensorboard(session.folder) if tensorboard else None
     columns = (TextColumn("{task.percentage:>3.0f} %"), BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}"))
     terminal = Console().is_terminal
-    with _stoppable(session), Progress(*columns, disable=not terminal) as bar:
+    with _tensorboard(session, tensorboard) as write, _stoppable(session), Progress(*columns, disable=not terminal) as bar:
         task, printed = bar.add_task("starting", total=session.steps, completed=session.step), 10 * session.step // session.steps
         for report in session.play(save_every):
+            write(report)
             losses = ", ".join(f"{player} {loss:.3f}" for player, loss in report.losses.items())
             words = f"{report.rate:,.0f} rows/s, {_time(report.seconds_left)} left; losses: {losses}"
             bar.update(task, completed=report.step, description=words)
@@ -135,12 +158,32 @@ def _play(session: Session, save_every: float, tensorboard: bool) -> None:
             if not terminal and tenth > printed:
                 printed = tenth
                 print(f"{10 * tenth:3d} %  {words}", flush=True)
-            if writer is not None:
-                for player, loss in report.losses.items():
-                    writer.add_scalar(f"loss/{player}", loss, report.step)
-                writer.add_scalar("rows_per_second", report.rate, report.step)
-    if writer is not None:
-        writer.close()
+
+
+@contextmanager
+def _tensorboard(session: Session, wanted: bool) -> Iterator[Callable[[Report], None]]:
+    """What writes a report for TensorBoard, too; nothing if that is not wanted."""
+    if not wanted:
+        yield lambda report: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise AliError("--tensorboard needs the extra of that name: pip install 'ali[tensorboard]'") from None
+    writers: list[Any] = []  # opened at the first report, when the run folder is there
+
+    def write(report: Report) -> None:
+        if not writers:
+            writers.append(SummaryWriter(str(session.folder / "tensorboard"), purge_step=report.step))
+        for player, loss in report.losses.items():
+            writers[0].add_scalar(f"loss/{player}", loss, report.step)
+        writers[0].add_scalar("rows_per_second", report.rate, report.step)
+
+    try:
+        yield write
+    finally:
+        for writer in writers:
+            writer.close()
 
 
 @contextmanager
@@ -179,15 +222,7 @@ def _rehearse(session: Session) -> None:
     )
 
 
-def _tensorboard(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise AliError("--tensorboard needs the extra of that name: pip install 'ali[tensorboard]'") from None
-    return SummaryWriter(str(folder / "tensorboard"))
-
-
-def _recipe(name: str) -> Callable[..., recipes.Run]:
+def recipe_named(name: str) -> Callable[..., recipes.Run]:
     """A recipe of this package by name, or FILE.py:FUNCTION of somebody's own."""
     if name in recipes.RECIPES:
         return recipes.RECIPES[name]

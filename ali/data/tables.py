@@ -225,6 +225,10 @@ def _read_csv(file: Path, delimiter: str | None, encoding: str | None) -> pa.Tab
                 f"{file}, line {number}: {len(line)} cells, but the header has {len(names)}; "
                 f"if the delimiter is not {delimiter!r}, say which with --delimiter"
             )
+    if len(names) > 1 and all(_number(name) is not None for name in names):
+        raise AliError(
+            f"{file}: the first line holds numbers ({', '.join(names[:3])}, ...), not the names of columns: put a header above it"
+        )
     nameless = [k for k, name in enumerate(names) if not name]
     if nameless:
         raise AliError(f"{file}: column {nameless[0]} has no name in the header")

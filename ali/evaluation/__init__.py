@@ -56,14 +56,16 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     }
     if train.y is not None and test.y is not None:
         near = metrics.nearest_neighbour_accuracy
+        raw = near(scaled(train.x), train.y, scaled(x), test.y)
         values |= {
-            "label_kept": metrics.label_kept(scaled(train.x), train.y, scaled(x_hat), test.y),
-            "label_kept_ceiling": near(scaled(train.x), train.y, scaled(x), test.y),
+            "label_kept": near(scaled(train.x), train.y, scaled(x_hat), test.y),
+            "label_kept_ceiling": raw,
             "nn_codes": near(model.encode(train.x), train.y, model.encode(x), test.y),
-            "nn_pixels": near(scaled(train.x), train.y, scaled(x), test.y),
+            "nn_pixels": raw,
         }
-    if model.config["dataset"] == "mixture":
-        means = centres(model.config["data"].get("shape", "grid"))
+    shape = model.config["data"].get("shape") if model.config["dataset"] == "mixture" else None
+    if shape is not None:
+        means = centres(shape)
         values |= metrics.mixture_modes(model.sample(10_000, seed=seed), means, SIGMA)
         nearest = [((rows[:, None] - means) ** 2).sum(-1).argmin(1) for rows in (x, x_hat)]
         values["same_mode"] = float((nearest[0] == nearest[1]).mean())
@@ -82,7 +84,7 @@ def some(source: Source, n: int) -> Source:
 
 def _scaler(model: Model, train: Source):
     """Units in which errors of different data can be compared."""
-    maximum = getattr(model.preprocess, "maximum", None)
+    maximum = model.preprocess.pixels
     if maximum is not None:
         return lambda x: 2 * x.astype(np.float64) / maximum - 1
     if not model.columns:

@@ -5,7 +5,7 @@ Rows of any shape are flattened. "1-NN" is the nearest neighbour by Euclidean di
 
 from __future__ import annotations
 
-__all__ = ["label_kept", "mixture_modes", "nearest_neighbour_accuracy", "reconstruction", "sliced_wasserstein", "two_sample_accuracy"]
+__all__ = ["mixture_modes", "nearest_neighbour_accuracy", "reconstruction", "sliced_wasserstein", "two_sample_accuracy"]
 
 import numpy as np
 from scipy.stats import norm
@@ -31,17 +31,6 @@ def nearest_neighbour_accuracy(train: np.ndarray, train_y: np.ndarray, test: np.
     return float(KNeighborsClassifier(1).fit(_flat(train), train_y).score(_flat(test), test_y))
 
 
-def label_kept(train: np.ndarray, train_y: np.ndarray, x_hat: np.ndarray, y: np.ndarray) -> float:
-    """Share of reconstructions that a 1-NN classifier on training rows puts into their original's true class.
-
-    Arguments:
-        train, train_y: rows and classes for the classifier.
-        x_hat: reconstructions of held-out rows.
-        y: the true classes of those rows.
-    """
-    return nearest_neighbour_accuracy(train, train_y, x_hat, y)
-
-
 def two_sample_accuracy(x: np.ndarray, x_tilde: np.ndarray) -> float:
     """Leave-one-out 1-NN accuracy at telling two equally large samples apart: 0.5 if they are alike, 1 if a child could tell.
 
@@ -57,7 +46,7 @@ def two_sample_accuracy(x: np.ndarray, x_tilde: np.ndarray) -> float:
 
 
 def sliced_wasserstein(z: np.ndarray, projections: int = 200, seed: int = 0) -> float:
-    r"""Sliced 1-Wasserstein distance of a sample to the standard normal prior, exact on each slice.
+    r"""Sliced 1-Wasserstein distance of a sample to the standard normal prior, by quantiles on each slice.
 
     .. math:: \mathbb{E}_{\|\theta\| = 1} W_1(\theta^\top z, \mathcal{N}(0, 1)) \approx
         \frac{1}{n} \sum_i | z^\theta_{(i)} - \Phi^{-1}((i - \tfrac12) / n) |

@@ -6,7 +6,7 @@ __all__ = ["LINES", "write"]
 
 import base64
 import html
-import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +60,12 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
 
     def show(title: str, words: str, name: str, picture) -> None:
         file = out / name
-        picture.save(file) if isinstance(picture, Image.Image) else picture.savefig(file, dpi=110)
+        save = picture.save if isinstance(picture, Image.Image) else partial(picture.savefig, dpi=110)
+        checkpoint.write_file(file, lambda temporary: save(temporary, format="png"))
         shown.append((title, words, file))
 
     test = some(data.test, 1000)
-    maximum = getattr(model.preprocess, "maximum", None)
+    maximum = model.preprocess.pixels
     if maximum is not None:
         _images(model, test, maximum, seed, show)
     elif model.shape == (2,):
@@ -85,7 +86,7 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
         shown.append(("While it learned", "Samples from the same codes, from the first step to the last.", out / "samples.gif"))
     log = run / "log.jsonl"
     if log.exists():
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        lines = checkpoint.read_log(log)
         show(
             "Learning curves", "What each player lost; in an adversarial game neither has to go down.", "curves.png", figures.curves(lines)
         )
@@ -136,7 +137,7 @@ td {{ padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #eee; vertical-alig
 .w {{ color: #777; }} details {{ margin-top: 2rem; }}
 </style></head><body>
 <h1>{html.escape(title)}</h1>
-<p>{config["rows"]:,} training rows, seed {config["seed"]}, ali {html.escape(config["ali"])}, torch {html.escape(config["torch"])}</p>
+<p>{html.escape(f"{config['rows']} training rows, seed {config['seed']}, ali {config['ali']}, torch {config['torch']}")}</p>
 <table>{rows}</table>
 <main>{sections}</main>
 <details><summary>Every argument of the recipe</summary><table>{arguments}</table></details>
