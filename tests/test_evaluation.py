@@ -313,6 +313,7 @@ def test_a_good_run_is_called_good():
         ({"two_sample": 0.8}, "easily told", "hard to tell"),
         ({"two_sample": 0.2}, "like copies", "hard to tell"),
         ({"precision": 0.5}, "many lie beside the data.", "as varied"),
+        ({"recall": 0.5}, "by their neighbours, but see recall", "rows (1-NN accuracy 0.52"),
         ({"recall": 0.5}, "much of its variety is missing", "as varied"),
         ({"precision": 0.5, "recall": 0.5}, "many lie beside the data and much of its variety is missing", "as varied"),
         ({"coverage": 0.2}, "the normal law wins", "30%: this run wins"),

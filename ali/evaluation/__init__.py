@@ -16,20 +16,22 @@ from ali.data.source import Data, Source
 from ali.data.tables import to_matrix
 from ali.errors import AliError
 from ali.evaluation import metrics
-from ali.model import Model
+from ali.model import CHUNK, Model
 
 ROWS = 10_000  # at most so many rows of each part are looked at: 1-NN costs their product
 PAIRS = 2_000  # at most so many rows where all pairs are compared, or forests are grown
+CELLS = 50_000_000  # at most so many numbers are held for PCA: 400 MB
 SPACE = 64  # principal components of pixels, in which images are compared
 
 
 def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     """Measure a model on rows that it never saw.
 
-    Images are measured with pixels scaled to [-1, 1], points of a mixture in units of the training rows' standard deviation, tables as
-    the networks see them: numbers made normal, categories as probabilities. Samples are compared with held-out rows in that space,
-    images in the leading 64 principal components of it ("PCA-64 of pixels": no network looked at them, so it is no FID or KID).
-    At most 10,000 rows of each part are looked at, and at most 2,000 where all pairs are compared.
+    Images are measured with pixels scaled to [-1, 1], points of a mixture in units of the training rows' standard deviation,
+    tables as the networks see them: numbers made normal, categories as probabilities. Samples are compared with held-out rows in
+    that space, images in the leading 64 principal components of every other training row ("PCA-64 of pixels": no network looked
+    at them, so it is no FID or KID). At most 10,000 rows of each part are looked at, and at most 2,000 where all pairs are
+    compared.
 
     Arguments:
         model: a loaded run, with encoder and decoder.
@@ -69,7 +71,7 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     }
     width = scaled(x[:1]).size
     if model.latent < width:
-        share = metrics.pca_reconstruction(scaled(train.x), scaled(x), model.latent)
+        share = metrics.pca_reconstruction(scaled(some(train, max(PAIRS, CELLS // width)).x), scaled(x), model.latent)
         values |= {"pca_share": share, "pca_components": float(model.latent)}
     values |= _samples(model, train, test, x_tilde, scaled, seed)
     if model.columns:
@@ -97,14 +99,23 @@ Scale = Callable[[np.ndarray], np.ndarray]
 
 def _samples(model: Model, train: Source, test: Source, x_tilde: np.ndarray, scaled: Scale, seed: int) -> dict[str, float]:
     """Samples beside held-out rows, and training rows beside them, in the space where rows are compared."""
-    n = min(PAIRS, len(train), len(test))
-    space, values = scaled, {}
+    if len(train) < 4:
+        return {}
+    space, others, values = scaled, train, {}
     if model.preprocess.pixels is not None:
-        pixels = scaled(some(train, PAIRS).x)
+        # The axes are fitted to every other training row and stretch those: the rest stand beside held-out rows.
+        fitted, others = train.rows(slice(0, None, 2)), train.rows(slice(1, None, 2))
+        pixels = scaled(some(fitted, PAIRS).x)
         pca = PCA(min(SPACE, len(pixels), pixels[0].size), random_state=0).fit(pixels.reshape(len(pixels), -1))
-        space, values = lambda x: pca.transform(scaled(x).reshape(len(x), -1)), {"pixel_components": float(pca.n_components_)}
-    known, real, more, fake = space(train.x), space(some(test, n).x), space(some(train, n).x), space(x_tilde[:n])
-    normal = metrics.gaussian(space(some(train, PAIRS).x), n, seed)
+        values = {"pixel_components": float(pca.n_components_)}
+
+        def space(x: np.ndarray) -> np.ndarray:
+            chunks = (x[k : k + CHUNK] for k in range(0, len(x), CHUNK))
+            return np.concatenate([pca.transform(scaled(chunk).reshape(len(chunk), -1)) for chunk in chunks])
+
+    n = min(PAIRS, len(others), len(test))
+    known, real, more, fake = space(train.x), space(some(test, n).x), space(some(others, n).x), space(x_tilde[:n])
+    normal = metrics.gaussian(space(some(others, PAIRS).x), n, seed)
     if model.columns:  # a table, like what is compared with it: numbers as they can be, one category a cell
         normal = space(model.preprocess.inverse(torch.from_numpy(normal)).numpy())
     ceiling = metrics.prdc(real, more)

@@ -44,9 +44,11 @@ def _samples(v: dict[str, float]) -> list[str]:
         if accuracy < 0.4:
             words = "they sit on held-out rows like copies"
         elif accuracy <= 0.55:
-            words = "hard to tell from held-out rows"
+            words = "hard to tell apart from held-out rows"
+            if v.get("recall", 1.0) < 0.8 * v.get("recall_ceiling", 0.0):
+                words += " by their neighbours, but see recall"
         else:
-            words = "easily told from held-out rows" if accuracy >= 0.75 else "sometimes told from held-out rows"
+            words = "easily told apart from held-out rows" if accuracy >= 0.75 else "sometimes told apart from held-out rows"
         said.append(f"Samples: {words} (1-NN accuracy {accuracy:.2f}; 0.5 is perfect).")
     if "frechet" in v:
         line = f"In {_space(v)} their Frechet distance to held-out rows is {v['frechet']:.3g} (of as many training rows: "
