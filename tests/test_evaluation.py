@@ -15,9 +15,10 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 import ali
+from ali import evaluation
 from ali.data.digits import digits
 from ali.data.mixtures import mixture
-from ali.data.source import split
+from ali.data.source import Data, Source, split
 from ali.data.tables import describe_frame
 from ali.evaluation import metrics, report
 from ali.evaluation.words import verdict
@@ -415,6 +416,21 @@ def test_a_generator_that_copies_is_caught_and_one_that_is_the_data_is_not(run, 
         assert fresh["marginals"] < 0.12
         assert fresh["tstr_ratio"] > 0.85
         assert "nearly replace" in "\n".join(verdict(fresh))
+
+
+def test_axes_fitted_to_training_rows_do_not_spoil_the_floors(run, monkeypatch):
+    if run.kind != "digits":
+        pytest.skip("only pixels are reduced")
+    # In noise, principal axes are chance: the rows that they were fitted to vary more along them than any others.
+    train, test, fresh = (16 * rng(seed).random((300, 8, 8)) for seed in range(3))
+    monkeypatch.setattr(evaluation, "SPACE", 16)
+    monkeypatch.setattr(run.model, "sample", lambda n, *, seed=None: fresh[:n])
+    values = ali.evaluate(run.model, Data(Source(train), Source(test)))
+    assert values["frechet"] / values["frechet_floor"] == pytest.approx(1, abs=0.35)
+    assert values["recall"] == pytest.approx(values["recall_ceiling"], abs=0.15)
+    fitted, unseen = (x.reshape(300, 64)[::2] / 8 - 1 for x in (train, test))
+    pca = PCA(16).fit(fitted)
+    assert metrics.frechet_distance(pca.transform(fitted), pca.transform(unseen)) > 1.5 * values["frechet_floor"], "what it would be"
 
 
 def test_the_smallest_data_can_be_evaluated(tmp_path):
