@@ -24,7 +24,7 @@ from ali.errors import AliError
 from ali.games.game import Game, Generates, Infers
 from ali.session import Report, Session, device_named, named
 
-CHUNK = 4_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
+CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
 
 
 class Model:

@@ -123,14 +123,16 @@ def interpolate(
 
 def evaluate(run: Run, data: Moved = None, *, out: Report = None, recipe: Recipe = None) -> None:
     """Measure a run on rows that it never saw: prints the numbers; writes metrics.json, figures and report.html."""
-    from ali.evaluation import report
+    from ali.evaluation import report, words
     from ali.model import open_data
 
     model, rows = _load(run, recipe), open_data(run, data)
     print("Looking at the result ...", flush=True)
-    for key, value in report.write(run, model, rows, out).items():
-        name, form, words = report.LINES[key]
-        print(f"  {name:<28} {value:>8{form}}   {words}")
+    values = report.write(run, model, rows, out)
+    for key, value in values.items():
+        name, form, about = report.LINES[key]
+        print(f"  {name:<28} {value:>8{form}}   {about}")
+    print("", *words.verdict(values), "", sep="\n")
     print(f"wrote {(out or run) / 'report.html'}")
 
 

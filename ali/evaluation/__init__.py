@@ -1,14 +1,16 @@
-"""How good is a run? Numbers (metrics.py), figures (figures.py), and both on one page (report.py)."""
+"""How good is a run? Numbers (metrics.py), sentences (words.py), figures (figures.py), and all on one page (report.py)."""
 
 from __future__ import annotations
 
 __all__ = ["evaluate"]
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
 
 from ali.data.mixtures import SIGMA, centres
 from ali.data.source import Data, Source
@@ -18,13 +20,17 @@ from ali.evaluation import metrics
 from ali.model import Model
 
 ROWS = 10_000  # at most so many rows of each part are looked at: 1-NN costs their product
+PAIRS = 2_000  # at most so many rows where all pairs are compared, or forests are grown
+SPACE = 64  # principal components of pixels, in which images are compared
 
 
 def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     """Measure a model on rows that it never saw.
 
     Images are measured with pixels scaled to [-1, 1], points of a mixture in units of the training rows' standard deviation, tables as
-    the networks see them: numbers made normal, categories as probabilities.
+    the networks see them: numbers made normal, categories as probabilities. Samples are compared with held-out rows in that space,
+    images in the leading 64 principal components of it ("PCA-64 of pixels": no network looked at them, so it is no FID or KID).
+    At most 10,000 rows of each part are looked at, and at most 2,000 where all pairs are compared.
 
     Arguments:
         model: a loaded run, with encoder and decoder.
@@ -35,7 +41,14 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
         ``reconstruction_mse``, ``variance``, ``mse_share`` (their ratio), ``two_sample`` (0.5 is ideal), ``q_z`` (sliced
         Wasserstein distance of the training rows' codes, drawn, to the prior), ``q_z_floor`` (of as many draws from the
         prior itself); with classes ``label_kept``, ``label_kept_ceiling`` (the originals themselves), ``nn_codes`` and
-        ``nn_pixels``; for a mixture what :func:`ali.evaluation.metrics.mixture_modes` returns, and ``same_mode``.
+        ``nn_pixels``; ``pca_share`` (``mse_share`` of PCA with as many components as the code has, ``pca_components``; where
+        that is fewer than the data has); of the samples ``frechet``, ``kernel``, ``precision``, ``recall``, ``density`` and ``coverage``
+        (:func:`ali.evaluation.metrics.prdc`), ``memorisation`` (nearest training rows; 1 is right), with what as many
+        training rows get in their place (``frechet_floor``, ``kernel_floor``, ``precision_ceiling``, ``recall_ceiling``) and what a
+        fitted normal law gets (``coverage_gaussian``); for images ``pixel_components`` (of that space); for a table
+        ``marginals``, ``marginals_worst``, ``marginals_floor`` (per column), ``correlations``, ``correlations_floor``, and ``tstr``,
+        ``trtr``, ``tstr_ratio`` (:func:`ali.evaluation.metrics.train_on_synthetic`); for a mixture what
+        :func:`ali.evaluation.metrics.mixture_modes` returns, and ``same_mode``.
     """
     train, test = some(data.train, ROWS), some(data.test, ROWS)
     if len(test) < 2:
@@ -55,6 +68,13 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
         "q_z": metrics.sliced_wasserstein(z),
         "q_z_floor": metrics.sliced_wasserstein(prior),
     }
+    width = scaled(x[:1]).size
+    if model.latent < width:
+        share = metrics.pca_reconstruction(scaled(train.x), scaled(x), model.latent)
+        values |= {"pca_share": share, "pca_components": float(model.latent)}
+    values |= _samples(model, train, test, x_tilde, scaled, seed)
+    if model.columns:
+        values |= _table(model, train, test, x_tilde, scaled, seed)
     if train.y is not None and test.y is not None:
         near = metrics.nearest_neighbour_accuracy
         raw = near(scaled(train.x), train.y, scaled(x), test.y)
@@ -73,6 +93,68 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     return values
 
 
+Scale = Callable[[np.ndarray], np.ndarray]
+
+
+def _samples(model: Model, train: Source, test: Source, x_tilde: np.ndarray, scaled: Scale, seed: int) -> dict[str, float]:
+    """Samples beside held-out rows, and training rows beside them, in the space where rows are compared."""
+    n = min(PAIRS, len(train), len(test))
+    space, values = scaled, {}
+    if model.preprocess.pixels is not None:
+        pixels = scaled(some(train, PAIRS).x)
+        pca = PCA(min(SPACE, len(pixels), pixels[0].size), random_state=0).fit(pixels.reshape(len(pixels), -1))
+        space, values = lambda x: pca.transform(scaled(x).reshape(len(x), -1)), {"pixel_components": float(pca.n_components_)}
+    known, real, more, fake = space(train.x), space(some(test, n).x), space(some(train, n).x), space(x_tilde[:n])
+    normal = metrics.gaussian(space(some(train, PAIRS).x), n, seed)
+    if model.columns:  # a table, like what is compared with it: numbers as they can be, one category a cell
+        normal = space(model.preprocess.inverse(torch.from_numpy(normal)).numpy())
+    ceiling = metrics.prdc(real, more)
+    values |= {
+        "frechet": metrics.frechet_distance(real, fake),
+        "frechet_floor": metrics.frechet_distance(real, more),
+        "kernel": metrics.kernel_distance(real, fake),
+        "kernel_floor": metrics.kernel_distance(real, more),
+        **metrics.prdc(real, fake),
+        "precision_ceiling": ceiling["precision"],
+        "recall_ceiling": ceiling["recall"],
+        "coverage_gaussian": metrics.prdc(real, normal)["coverage"],
+        "memorisation": metrics.memorisation(known, real, fake),
+    }
+    return _known(values)
+
+
+def _table(model: Model, train: Source, test: Source, x_tilde: np.ndarray, scaled: Scale, seed: int) -> dict[str, float]:
+    """Columns, pairs of columns, and what a model learns from samples instead of rows."""
+    choices = [k for k, column in enumerate(model.columns) if column.categories]
+    numbers = [k for k in range(len(model.columns)) if k not in choices]
+    more = some(train, min(len(train), len(test))).x
+    off = metrics.marginals(test.x, x_tilde, choices)
+
+    def cells(x: np.ndarray) -> np.ndarray:
+        """Numbers on the network's scale, which has no heavy tails; categories and empty cells as they are."""
+        y = np.array(x, dtype=np.float64)
+        y[:, numbers] = scaled(x)[:, : len(numbers)]
+        return np.where(np.isnan(x), np.nan, y)
+
+    taught = some(train, PAIRS).x
+    samples = _matrix(model, model.sample(len(taught), seed=seed))
+    return _known(
+        {
+            "marginals": float(np.mean(off)),
+            "marginals_worst": float(np.max(off)),
+            "marginals_floor": float(np.mean(metrics.marginals(test.x, more, choices))),
+            "correlations": metrics.correlation_error(scaled(test.x), scaled(x_tilde)),
+            "correlations_floor": metrics.correlation_error(scaled(test.x), scaled(more)),
+            **metrics.train_on_synthetic(cells(taught), cells(some(test, PAIRS).x), cells(samples), choices, seed=seed),
+        }
+    )
+
+
+def _known(values: dict[str, float]) -> dict[str, float]:
+    """Without the numbers that this data can not give."""
+    return {key: value for key, value in values.items() if np.isfinite(value)}
+
+
 def _matrix(model: Model, rows: Any) -> np.ndarray:
     """Rows as an array, whatever they came as."""
     return rows if isinstance(rows, np.ndarray) else to_matrix(rows, model.columns, "samples")
@@ -84,7 +166,7 @@ def some(source: Source, n: int) -> Source:
     return replace(chosen, x=np.asarray(chosen.x))
 
 
-def _scaler(model: Model, train: Source):
+def _scaler(model: Model, train: Source) -> Scale:
     """Units in which errors of different data can be compared."""
     maximum = model.preprocess.pixels
     if maximum is not None:

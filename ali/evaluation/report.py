@@ -1,4 +1,4 @@
-"""A run on one page: numbers and pictures in a single HTML file that needs nothing beside it."""
+"""A run on one page: sentences, numbers and pictures in a single HTML file that needs nothing beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from ali import checkpoint, pictures
 from ali.data.source import Data
-from ali.evaluation import evaluate, figures, some
+from ali.evaluation import evaluate, figures, some, words
 from ali.model import Model
 
 # What each number is called, how it is written, and how to read it.
@@ -22,9 +22,32 @@ LINES: dict[str, tuple[str, str, str]] = {
     "reconstruction_mse": ("reconstruction MSE", ".4f", "held-out rows; 0 is perfect"),
     "variance": ("variance of the data", ".4f", "the MSE of answering every row with the mean row"),
     "mse_share": ("MSE / variance", ".1%", "0 % is perfect"),
+    "pca_share": ("MSE / variance of PCA", ".1%", "the same for PCA of the training rows, with as many components as the code has"),
+    "pca_components": ("PCA components", ".0f", "the code's dimension"),
     "label_kept": ("label kept", ".1%", "reconstructions that a 1-NN classifier on training rows puts into the original's class"),
     "label_kept_ceiling": ("label kept, ceiling", ".1%", "the same classifier on the originals"),
     "two_sample": ("two-sample 1-NN accuracy", ".3f", "telling samples from held-out rows; 0.5 is perfect, 1 is worst"),
+    "pixel_components": ("space: PCA-n of pixels", ".0f", "principal components of pixels, in which samples are compared below: no FID"),
+    "frechet": ("Frechet distance", ".3g", "of samples to held-out rows, normal laws fitted to both; at most 2,000 rows, here and below"),
+    "frechet_floor": ("Frechet distance, floor", ".3g", "of as many training rows to held-out rows"),
+    "kernel": ("kernel distance", ".2g", "MMD squared of samples to held-out rows, cubic kernel; 0 is perfect"),
+    "kernel_floor": ("kernel distance, floor", ".2g", "of as many training rows to held-out rows"),
+    "precision": ("precision", ".3f", "share of samples among the held-out rows: are they right?"),
+    "precision_ceiling": ("precision, ceiling", ".3f", "of as many training rows"),
+    "recall": ("recall", ".3f", "share of held-out rows among the samples: is everything there?"),
+    "recall_ceiling": ("recall, ceiling", ".3f", "of as many training rows"),
+    "density": ("density", ".3f", "samples around held-out rows; a perfect model has 1"),
+    "coverage": ("coverage", ".1%", "held-out rows with a sample near them; a perfect model has 97 %"),
+    "coverage_gaussian": ("coverage of a normal law", ".1%", "the same for draws from a normal law fitted to the training rows"),
+    "memorisation": ("memorisation", ".2f", "distance to the nearest training row, over that of unseen rows; 1 is right, 0 are copies"),
+    "marginals": ("columns, mean error", ".3f", "Kolmogorov-Smirnov for numbers, total variation for categories; 0 is perfect, 1 is worst"),
+    "marginals_worst": ("columns, worst error", ".3f", "of the column that fits worst"),
+    "marginals_floor": ("columns, floor", ".3f", "mean error of as many training rows"),
+    "correlations": ("correlations, mean error", ".3f", "of all pairs, on the network's scale; 0 is perfect"),
+    "correlations_floor": ("correlations, floor", ".3f", "of as many training rows"),
+    "tstr": ("train on synthetic", ".3f", "score of forests taught by samples, on held-out rows; 0 is guessing, 1 is perfect"),
+    "trtr": ("train on real", ".3f", "the same, taught by as many training rows"),
+    "tstr_ratio": ("synthetic / real", ".2f", "of these scores; 1 is perfect"),
     "q_z": ("q(z) against p(z)", ".3f", "sliced Wasserstein distance of the codes of training rows to the prior"),
     "q_z_floor": ("q(z) against p(z), floor", ".3f", "the same for as many draws from the prior itself"),
     "nn_codes": ("1-NN on codes", ".1%", "held-out rows classified by their nearest training row, by code mean"),
@@ -58,11 +81,11 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
 
     shown: list[tuple[str, str, Path]] = []
 
-    def show(title: str, words: str, name: str, picture) -> None:
+    def show(title: str, about: str, name: str, picture) -> None:
         file = out / name
         save = picture.save if isinstance(picture, Image.Image) else partial(picture.savefig, dpi=110)
         checkpoint.write_file(file, lambda temporary: save(temporary, format="png"))
-        shown.append((title, words, file))
+        shown.append((title, about, file))
 
     test = some(data.test, 1000)
     maximum = model.preprocess.pixels
@@ -78,8 +101,8 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
         }
         show("In the plane", "Data, the codes inferred from it, its reconstructions, and samples from the prior.", "plane.png",
              figures.plane(panels, len(model.classes)))  # fmt: skip
-    words = "Where the encoder puts held-out rows" + (", coloured by class; it never saw a class." if test.y is not None else ".")
-    show("Latent space", words, "latent.png", figures.latent(model.encode(test.x), test.y, model.classes))
+    about = "Where the encoder puts held-out rows" + (", coloured by class; it never saw a class." if test.y is not None else ".")
+    show("Latent space", about, "latent.png", figures.latent(model.encode(test.x), test.y, model.classes))
     frames = sorted((run / "samples").glob("step-*.png"))
     if frames:
         pictures.animate(frames, out / "samples.gif")
@@ -114,16 +137,17 @@ def _page(model: Model, values: dict[str, float], shown: list[tuple[str, str, Pa
     config = model.config
     title = f"{config['recipe']} on {config['dataset']}"
     rows = "".join(
-        f"<tr><td>{html.escape(name)}</td><td class=n>{values[key]:{form}}</td><td class=w>{html.escape(words)}</td></tr>"
-        for key, (name, form, words) in LINES.items()
+        f"<tr><td>{html.escape(name)}</td><td class=n>{values[key]:{form}}</td><td class=w>{html.escape(about)}</td></tr>"
+        for key, (name, form, about) in LINES.items()
         if key in values
     )
+    sentences = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in words.verdict(values))
     arguments = "".join(
         f"<tr><td>{html.escape(key)}</td><td class=n>{html.escape(str(value))}</td></tr>" for key, value in config["arguments"].items()
     )
     sections = "".join(
-        f"<section><h2>{html.escape(name)}</h2><p>{html.escape(words)}</p><img alt='{html.escape(name)}' src='{_inline(file)}'></section>"
-        for name, words, file in shown
+        f"<section><h2>{html.escape(name)}</h2><p>{html.escape(about)}</p><img alt='{html.escape(name)}' src='{_inline(file)}'></section>"
+        for name, about, file in shown
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -138,6 +162,7 @@ td {{ padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #eee; vertical-alig
 </style></head><body>
 <h1>{html.escape(title)}</h1>
 <p>{html.escape(f"{config['rows']} training rows, seed {config['seed']}, ali {config['ali']}, torch {config['torch']}")}</p>
+<ul>{sentences}</ul>
 <table>{rows}</table>
 <main>{sections}</main>
 <details><summary>Every argument of the recipe</summary><table>{arguments}</table></details>
