@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Model", "load", "open_data"]
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,7 +24,7 @@ from ali.errors import AliError
 from ali.games.game import Game, Generates, Infers
 from ali.session import Report, Session, device_named, named
 
-CHUNK = 1000  # rows at a time: memory does not grow with the data
+CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
 
 
 class Model:
@@ -197,14 +198,14 @@ class Model:
         game = self._can("encode", Infers, "encoder")
         if self.columns and not isinstance(x, Tensor | np.ndarray):
             x = to_matrix(x, self.columns, "x")
-        rows = self.preprocess.check(self._tensor(x), "x")
 
-        def infer(chunk: Tensor) -> Tensor:
-            q = game.encode(self.preprocess.forward(chunk))
+        def infer(chunk: Any) -> Tensor:
+            rows = self.preprocess.check(self._tensor(chunk), "x")
+            q = game.encode(self.preprocess.forward(rows.to(self.device)))
             return q.rsample() if draw else q.mean
 
         with _noise(seed if draw else None):
-            return self._in_chunks(infer, rows)
+            return self._in_chunks(infer, x)
 
     def _decode(self, z: Tensor) -> Tensor:
         game = self._can("decode", Generates, "decoder")
@@ -213,7 +214,7 @@ class Model:
             raise AliError(f"z: this run's codes have shape (n, {game.prior.dim}), got {tuple(codes.shape)}")
         if not torch.isfinite(codes).all():
             raise AliError(f"z: row {int((~torch.isfinite(codes)).nonzero()[0][0])} has a number that is not finite")
-        return self._in_chunks(lambda chunk: self.preprocess.inverse(game.decode(chunk).mean), codes)
+        return self._in_chunks(lambda chunk: self.preprocess.inverse(game.decode(chunk.to(self.device)).mean), codes)
 
     def _like(self, given: Any, rows: Tensor) -> Any:
         """Rows of the kind that was given: a tensor, an array, a pandas data frame, or a pyarrow table."""
@@ -224,9 +225,10 @@ class Model:
         table = from_matrix(rows.cpu().numpy(), self.columns)
         return table.to_pandas() if type(given).__module__.startswith("pandas") else table
 
-    def _in_chunks(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    def _in_chunks(self, function: Callable[[Any], Tensor], rows: Any) -> Tensor:
+        at_once = max(1, min(1000, CHUNK // max(1, math.prod(self.shape))))
         with torch.no_grad():
-            return torch.cat([function(chunk.to(self.device)) for chunk in rows.split(CHUNK)])
+            return torch.cat([function(rows[first : first + at_once]) for first in range(0, max(1, len(rows)), at_once)])
 
     def _tensor(self, rows: np.ndarray | Tensor) -> Tensor:
         if isinstance(rows, Tensor):

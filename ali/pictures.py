@@ -6,6 +6,7 @@ __all__ = ["animate", "grid", "picture", "save_folder", "to_bytes"]
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -48,7 +49,7 @@ def cloud(x: np.ndarray, extent: float, size: int = 320) -> Image.Image:
     return Image.fromarray(ink.T[::-1].astype(np.uint8)).resize((2 * size, 2 * size), Image.Resampling.BILINEAR)
 
 
-def picture(x: np.ndarray, maximum: float | None, data: np.ndarray) -> Image.Image | None:
+def picture(x: np.ndarray, maximum: float | None, data: Any) -> Image.Image | None:
     """A picture of samples: a grid of images, a cloud of points in the plane, or None for other rows.
 
     Arguments:

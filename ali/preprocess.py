@@ -32,7 +32,7 @@ class Preprocess(Protocol):
 
     def forward(self, x: Tensor, /) -> Tensor: ...
     def inverse(self, x: Tensor, /) -> Tensor: ...
-    def prepare(self, x: np.ndarray, /) -> np.ndarray: ...
+    def prepare(self, x: Any, /) -> Any: ...
     def dither(self, x: Tensor, /) -> Tensor: ...
     def check(self, x: Tensor, what: str) -> Tensor: ...
     def to_json(self) -> dict: ...
@@ -87,7 +87,7 @@ class Pixels:
         x = x.unsqueeze(-1) if len(self.shape) == 2 else x
         return self.low + (1 - self.low) / self.maximum * x.movedim(-1, 1).to(torch.get_default_dtype())
 
-    def prepare(self, x: np.ndarray) -> np.ndarray:
+    def prepare(self, x: Any) -> Any:
         return x
 
     def dither(self, x: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class Pixels:
     def check(self, x: Tensor, what: str) -> Tensor:
         """Refuse images of another size, and pixels out of range or not finite."""
         _check_shape(x, self.shape, what, "images")
-        values = x.to(torch.float64)
+        values = x if x.is_floating_point() or x.dtype == torch.uint8 else x.to(torch.float64)
         bad = (~((values >= 0) & (values <= self.maximum))).nonzero()
         if len(bad):
             value = values[tuple(bad[0])].item()
@@ -151,7 +151,7 @@ class Standardise:
         mean, scale = torch.tensor(self.mean, device=x.device), torch.tensor(self.scale, device=x.device)
         return (x.to(mean.dtype) - mean) / scale
 
-    def prepare(self, x: np.ndarray) -> np.ndarray:
+    def prepare(self, x: Any) -> Any:
         return x
 
     def dither(self, x: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ def fit(source: Source, face: str) -> Preprocess:
     return Standardise(tuple(mean.tolist()), tuple(scale.tolist()), str(x.dtype))
 
 
-def _brightest(x: np.ndarray) -> float:
+def _brightest(x: Any) -> float:
     """The brightest possible pixel: that of a type of one or two bytes; the first that fits in a wider type or in floating point."""
     if x.dtype.kind in "iu" and x.dtype.itemsize <= 2:
         return float(np.iinfo(x.dtype).max)

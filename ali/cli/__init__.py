@@ -155,11 +155,31 @@ def resume(
     training.go_on(resume, data, device, save_every, tensorboard, recipe)
 
 
+def prepare(
+    source: Annotated[str, Parameter(help="Pictures: a folder, Parquet files, or hub:owner/name.")],
+    out: Annotated[Path, Parameter(help="Folder to write.")],
+    /,
+    *,
+    size: Annotated[int | None, Parameter(help="Side in pixels, 8 to 128. Default: their own if all share one, else 64.")] = None,
+    crop: Annotated[Literal["centre", "none"], Parameter(help="Images that are not square: cut out the centre, or stretch.")] = "centre",
+    grey: Annotated[bool | None, Parameter(help="Make all images grey. Default: colour, if any is.")] = None,
+    hold_out: Annotated[float, Parameter(help="Share of the images to hold out, where there is no test part.")] = 0.1,
+    skip_bad: Annotated[bool, Parameter(help="Leave out images that can not be read.")] = False,
+) -> None:
+    """Decode images once, for data that is larger than memory; then `ali train images OUT` reads them row by row."""
+    from ali.data import images
+
+    train, test = images.prepare(source, str(out), size, crop, grey, hold_out, skip_bad)
+    for note in train.notes:
+        print(note)
+    print(f"wrote {out}: {len(train):,} images to learn from, {len(test):,} held out; train with `ali train images {out}`")
+
+
 def application(tokens: list[str]) -> App:
     """The commands, as far as these tokens need them: the flags of ``ali train`` depend on data set, recipe and face."""
     # Rendering Markdown would cost half of the time that `ali --help` takes.
     app = App(name="ali", version=__version__, help=ABOUT, help_format="plaintext", default_parameter=Parameter(negative=()))
-    for verb in (demo, sample, encode, decode, reconstruct, interpolate, evaluate):
+    for verb in (demo, prepare, sample, encode, decode, reconstruct, interpolate, evaluate):
         app.command(verb)
     train = App(name="train", help="Train a game on a data set; its flags are the recipe's arguments.")
     app.command(train)

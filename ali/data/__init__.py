@@ -10,6 +10,7 @@ images.py      images from any of the next four: one size, one mode, what is don
 arrays.py      arrays in memory, .npy, .npz
 folders.py     folders of picture files, with parts and classes
 parquet.py     images in Parquet files
+store.py       images decoded once, read row by row: for data larger than memory
 hub.py         images from the Hugging Face hub
 pixels.py      one picture: upright, grey or colour, cropped, resized
 tables.py      tables: CSV, Parquet, arrays, data frames

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-__all__ = ["images"]
+__all__ = ["images", "prepare"]
 
+import json
+import os
+import shutil
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from ali.data import arrays, folders, hub, parquet, pixels
+from ali.data import arrays, folders, hub, parquet, pixels, store
 from ali.data.pixels import Crop, Part
 from ali.data.source import Data, Source, split
+from ali.data.store import Writer
 from ali.errors import AliError
 
 HUB = "hub:"
@@ -28,7 +34,7 @@ def images(
 
     Arguments:
         path: a folder of pictures (its subfolders ``train`` and ``test`` or ``val`` are the parts, other subfolders classes); a
-            Parquet file or a folder of them; an array; or ``hub:owner/name``.
+            Parquet file or a folder of them; an array; ``hub:owner/name``; or a folder that ``ali prepare`` wrote.
         size: side of the training images, 8 to 128 pixels; by default their own, if all are square and of one such size,
             otherwise 64.
         crop: what becomes of images that are not square: "centre" keeps the square in the centre, "none" stretches the whole.
@@ -43,22 +49,88 @@ def images(
     if crop not in ("centre", "none"):
         raise AliError(f"unknown crop {crop!r}: choose centre or none")
     place = Path(path)
-    if path.startswith(HUB):
-        parts, left = hub.parts(path.removeprefix(HUB))
-    elif not place.exists():
-        raise AliError(f"{path}: no such file or folder; a data set on the Hugging Face hub is written hub:owner/name")
-    elif parquet.find(place):
-        parts, left = parquet.parts(place)
-    elif place.is_dir():
-        parts, left = folders.parts(place)
-    elif place.suffix.lower() in (".npy", ".npz"):
+    if store.is_store(place):
+        return store.open_store(place)
+    if place.is_file() and place.suffix.lower() in (".npy", ".npz"):
         return _arrays(path, size, crop, grey, hold_out)
-    elif place.suffix.lower() in folders.SUFFIXES:
-        raise AliError(f"{path}: is a single picture; give the folder that it lies in")
-    else:
-        raise AliError(f"{path}: images are read from a folder of pictures, .parquet, .npy or .npz; unpack an archive first")
+    parts, left = _find(path, place)
     sources = [replace(s, notes=(*left, *s.notes)) for s in _read(path, parts, size, crop, grey, skip_bad)]
     return Data(*sources) if len(sources) == 2 else split(sources[0], hold_out)
+
+
+def prepare(
+    path: str,
+    out: str,
+    size: int | None = None,
+    crop: Crop = "centre",
+    grey: bool | None = None,
+    hold_out: float = 0.1,
+    skip_bad: bool = False,
+) -> Data:
+    """Decode images once, into a folder from which they are read row by row (:mod:`ali.data.store`).
+
+    One picture at a time is in memory, however many there are.
+
+    Arguments:
+        path, size, crop, grey, hold_out, skip_bad: as for :func:`images`; pictures only, since arrays are decoded already.
+        out: folder to write; it must not exist yet, and appears whole or not at all.
+
+    Raises:
+        AliError: as for :func:`images`, or a folder that exists.
+    """
+    pixels.check_size(size)
+    place, target = Path(path), Path(out)
+    if target.exists():
+        raise AliError(f"{out}: exists already; choose another folder")
+    if not 0 < hold_out < 1:
+        raise AliError(f"hold_out is a share of the rows between 0 and 1, got {hold_out}")
+    parts, left = _find(path, place)
+    survey = _survey_all(path, parts, size, grey, skip_bad)
+    shape = (survey.side, survey.side) if survey.grey else (survey.side, survey.side, 3)
+    temporary = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        writers = {name: Writer(temporary / f"{name}-x.npy", shape) for name in ("train", "test")}
+        labels: dict[str, list[Label]] = {"train": [], "test": []}
+        held = set(np.random.default_rng(0).permutation(sum(survey.numbers))[: max(1, round(hold_out * sum(survey.numbers)))].tolist())
+        row = 0
+        for number, part in enumerate(parts):
+            for image, label in _decode(part, survey, crop, survey.numbers[number]):
+                name = "test" if (number if len(parts) == 2 else row in held) else "train"
+                writers[name].append(image)
+                labels[name].append(label)
+                row += 1
+        for writer in writers.values():
+            writer.close()
+        if not (labels["train"] and labels["test"]):
+            raise AliError(f"{path}: no image is left in a part of it; unreadable are {len(survey.tally.bad):,}")
+        names, numbers = _classes(path, [*labels["train"], *labels["test"]], max((part.classes for part in parts), key=len))
+        for name, found in labels.items():
+            y = np.array([numbers[label] for label in found], np.int64)
+            if y.max() >= 0:
+                np.save(temporary / f"{name}-y.npy", y)
+        described = {"classes": names, "notes": [*left, *survey.tally.words(survey.side)]}
+        (temporary / store.NAME).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        os.rename(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return store.open_store(target)
+
+
+def _find(path: str, place: Path) -> tuple[list[Part], list[str]]:
+    """The pictures that a path stands for."""
+    if path.startswith(HUB):
+        return hub.parts(path.removeprefix(HUB))
+    if not place.exists():
+        raise AliError(f"{path}: no such file or folder; a data set on the Hugging Face hub is written hub:owner/name")
+    if parquet.find(place):
+        return parquet.parts(place)
+    if place.is_dir():
+        return folders.parts(place)
+    if place.suffix.lower() in folders.SUFFIXES:
+        raise AliError(f"{path}: is a single picture; give the folder that it lies in")
+    raise AliError(f"{path}: images are read from a folder of pictures, .parquet, .npy or .npz; unpack an archive first")
 
 
 @dataclass
@@ -95,26 +167,48 @@ class Tally:
         return tuple(notes)
 
 
-def _read(path: str, parts: list[Part], size: int | None, crop: Crop, grey: bool | None, skip_bad: bool) -> list[Source]:
-    """Read all headers, then all pictures, one after another, into arrays that are made at once."""
-    tally = Tally(skip_bad)
+class Survey(NamedTuple):
+    """What is known of pictures from their headers: how many each part has, their common side, and whether they are to be grey."""
+
+    numbers: list[int]
+    side: int
+    grey: bool
+    tally: Tally
+
+
+def _survey_all(path: str, parts: list[Part], size: int | None, grey: bool | None, skip_bad: bool) -> Survey:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
         numbers, sizes, colour = _survey(parts, skip_bad)
-        if not sum(numbers):
-            raise AliError(f"{path}: no images in it")
-        side, to_grey = pixels.choose_size(sizes, size), not colour if grey is None else grey
-        decoded = [_decode(part, number, side, crop, to_grey, tally) for part, number in zip(parts, numbers, strict=True)]
+    if not sum(numbers):
+        raise AliError(f"{path}: no images in it")
+    return Survey(numbers, pixels.choose_size(sizes, size), not colour if grey is None else grey, Tally(skip_bad))
+
+
+def _read(path: str, parts: list[Part], size: int | None, crop: Crop, grey: bool | None, skip_bad: bool) -> list[Source]:
+    """Read all headers, then all pictures, one after another, into arrays that are made at once."""
+    survey = _survey_all(path, parts, size, grey, skip_bad)
+    decoded: list[tuple[np.ndarray, list[Label]]] = []
+    for part, number in zip(parts, survey.numbers, strict=True):
+        x = np.empty((number, survey.side, survey.side) if survey.grey else (number, survey.side, survey.side, 3), np.uint8)
+        labels: list[Label] = []
+        for image, label in _decode(part, survey, crop, number):
+            x[len(labels)] = image
+            labels.append(label)
+        decoded.append((x[: len(labels)], labels))
     for x, _ in decoded:
         if not len(x):
-            raise AliError(f"{path}: no image is left in {'a part of it' if len(parts) > 1 else 'it'}; unreadable are {len(tally.bad):,}")
+            what = "a part of it" if len(parts) > 1 else "it"
+            raise AliError(f"{path}: no image is left in {what}; unreadable are {len(survey.tally.bad):,}")
     if len(decoded) == 1 and len(decoded[0][0]) == 1:
         raise AliError(f"{path}: one image is all there is; training needs at least 2, one to learn from and one to hold out")
-    classes, number = _classes(path, [label for _, labels in decoded for label in labels], max((part.classes for part in parts), key=len))
+    classes, number_of = _classes(
+        path, [label for _, labels in decoded for label in labels], max((part.classes for part in parts), key=len)
+    )
     sources = []
     for x, labels in decoded:
-        y = np.array([number[label] for label in labels], np.int64)
-        sources.append(Source(x, y if y.max() >= 0 else None, classes, notes=tally.words(side)))
+        y = np.array([number_of[label] for label in labels], np.int64)
+        sources.append(Source(x, y if y.max() >= 0 else None, classes, notes=survey.tally.words(survey.side)))
     return sources
 
 
@@ -136,22 +230,22 @@ def _survey(parts: list[Part], skip_bad: bool) -> tuple[list[int], set[pixels.Si
     return numbers, sizes, colour
 
 
-def _decode(part: Part, number: int, side: int, crop: Crop, grey: bool, tally: Tally) -> tuple[np.ndarray, list[Label]]:
-    """The pictures of a part at the training size, (n, side, side[, 3]), and their labels."""
-    x, labels = np.empty((number, side, side) if grey else (number, side, side, 3), np.uint8), []
+def _decode(part: Part, survey: Survey, crop: Crop, number: int) -> Iterator[tuple[np.ndarray, Label]]:
+    """The pictures of a part, one after another, at the training size, (side, side[, 3]), each with its label."""
+    read = 0
     for picture in part.pictures():
         try:
-            with picture.open() as opened:
-                whole, converted = pixels.bytes_of(opened, grey)
+            with warnings.catch_warnings(), picture.open() as opened:
+                warnings.simplefilter("ignore")  # Pillow's, about odd metadata
+                whole, converted = pixels.bytes_of(opened, survey.grey)
         except Exception as error:
-            tally.bad.append((picture.where, error))
-            tally.refuse(f"{len(labels):,} of {number:,} were read before it")
+            survey.tally.bad.append((picture.where, error))
+            survey.tally.refuse(f"{read:,} of {number:,} were read before it")
             continue
-        small, fitted = pixels.square(whole, side, crop)
-        x[len(labels)] = np.asarray(small)
-        labels.append(picture.label)
-        tally.done.update(converted + fitted)
-    return x[: len(labels)], labels
+        small, fitted = pixels.square(whole, survey.side, crop)
+        survey.tally.done.update(converted + fitted)
+        read += 1
+        yield np.asarray(small), picture.label
 
 
 def _arrays(path: str, size: int | None, crop: Crop, grey: bool | None, hold_out: float) -> Data:

@@ -30,7 +30,8 @@ class Source:
     """Rows in the data's own units and layout.
 
     Arguments:
-        x: images (n, height, width) or (n, height, width, 3), or rows of numbers (n, d).
+        x: images (n, height, width) or (n, height, width, 3), or rows of numbers (n, d); an array, or rows that are read when they
+            are asked for (:class:`ali.data.store.Stored`).
         y: class numbers, shape (n,), or None.
         classes: names of the classes, by number.
         maximum: the brightest possible pixel of images; by default that of their type (255 for bytes), and 1 or 255 for
@@ -39,7 +40,7 @@ class Source:
         notes: what was done to the data while it was read, a line each.
     """
 
-    x: np.ndarray
+    x: Any
     y: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     maximum: float | None = None
@@ -51,12 +52,15 @@ class Source:
 
     def rows(self, index) -> Source:
         """Some of the rows."""
-        return replace(self, x=self.x[index], y=None if self.y is None else self.y[index])
+        x = self.x[index] if isinstance(self.x, np.ndarray) else self.x.select(index)
+        return replace(self, x=x, y=None if self.y is None else self.y[index])
 
     def fingerprint(self) -> str:
         """A hash of every row, by which a resumed run knows its data again."""
         digest = hashlib.sha256(f"{self.x.dtype} {self.x.shape}".encode())
-        digest.update(np.ascontiguousarray(self.x).data)
+        at_once = max(1, 2**22 * len(self) // max(1, self.x.nbytes))  # rows in 4 MiB
+        for first in range(0, len(self), at_once):
+            digest.update(np.ascontiguousarray(self.x[first : first + at_once]).data)
         return digest.hexdigest()[:16]
 
 
@@ -101,7 +105,9 @@ def stream(
     """
     import torch
 
-    x = torch.from_numpy(np.require(source.x, requirements=["C", "W"])).to(device)
+    x = None  # on the device as a whole, if it is in memory
+    if isinstance(source.x, np.ndarray):
+        x = torch.from_numpy(np.require(source.x, requirements=["C", "W"])).to(device)
     y = None if source.y is None else torch.from_numpy(source.y).to(device)
     per_epoch = len(source) // batch_size
     epoch, order = -1, torch.empty(0)
@@ -111,5 +117,6 @@ def stream(
             order = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(len(source))).to(device)
         first = start % per_epoch * batch_size
         rows = order[first : first + batch_size]
-        yield Batch(transform(x[rows]), None if y is None else y[rows])
+        batch = torch.from_numpy(source.x[rows.cpu().numpy()]).to(device) if x is None else x[rows]
+        yield Batch(transform(batch), None if y is None else y[rows])
         start += 1

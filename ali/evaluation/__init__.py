@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["evaluate"]
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -172,7 +173,8 @@ def _matrix(model: Model, rows: Any) -> np.ndarray:
 
 def some(source: Source, n: int) -> Source:
     """At most n rows, spread evenly."""
-    return source if len(source) <= n else source.rows(np.linspace(0, len(source) - 1, n).astype(int))
+    chosen = source if len(source) <= n else source.rows(np.linspace(0, len(source) - 1, n).astype(int))
+    return replace(chosen, x=np.asarray(chosen.x))
 
 
 def _scaler(model: Model, train: Source) -> Scale:
