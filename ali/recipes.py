@@ -318,7 +318,7 @@ DATASETS: dict[str, Dataset] = {
         needs="a folder with the four official idx files, also packed (.gz); or Parquet files, .npz with x_train and x_test, "
         "hub:ylecun/mnist",
         modern={
-            "networks": "conv", "latent": 24, "width": 16, "penalty": 0.05, "lr": 2e-3, "epochs": 10,
+            "networks": "conv", "latent": 24, "width": 16, "penalty": 0.05, "lr": 2e-3, "epochs": 8,
         },
         paper={"networks": "conv", "latent": 64, "width": 32, "epochs": 100},
     ),

@@ -47,9 +47,10 @@ def record(section: str, command: str, seconds: float, table: list[str], notes: 
 
 
 def mean_and_spread(values: list[float], form: str) -> str:
-    """Mean and standard deviation over runs (n - 1)."""
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-    return f"{float(np.mean(values)):{form}} ± {spread:{form}}"
+    """Mean and standard deviation over runs (n - 1); of one run, its value."""
+    if len(values) == 1:
+        return f"{values[0]:{form}}"
+    return f"{float(np.mean(values)):{form}} ± {float(np.std(values, ddof=1)):{form}}"
 
 
 def _hardware() -> str:
