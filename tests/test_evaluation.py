@@ -394,9 +394,8 @@ def test_every_number_has_a_line_and_every_run_a_verdict(run, tmp_path):
     assert ali.evaluate(run.model, run.data) == pytest.approx(values, nan_ok=True), "the same seed, the same numbers"
 
 
+@pytest.mark.parametrize("run", ["digits", "table"], indirect=True)
 def test_a_generator_that_copies_is_caught_and_one_that_is_the_data_is_not(run, monkeypatch):
-    if run.kind == "mixture":
-        pytest.skip("its own numbers tell")
     train, test = run.data
     half = len(train) // 2
     part = run.data._replace(train=train.rows(np.arange(half)), test=test)
@@ -418,9 +417,8 @@ def test_a_generator_that_copies_is_caught_and_one_that_is_the_data_is_not(run, 
         assert "nearly replace" in "\n".join(verdict(fresh))
 
 
+@pytest.mark.parametrize("run", ["digits"], indirect=True)
 def test_axes_fitted_to_training_rows_do_not_spoil_the_floors(run, monkeypatch):
-    if run.kind != "digits":
-        pytest.skip("only pixels are reduced")
     # In noise, principal axes are chance: the rows that they were fitted to vary more along them than any others.
     train, test, fresh = (16 * rng(seed).random((300, 8, 8)) for seed in range(3))
     monkeypatch.setattr(evaluation, "SPACE", 16)
@@ -442,9 +440,8 @@ def test_the_smallest_data_can_be_evaluated(tmp_path):
     assert set(values) <= set(report.LINES)
 
 
+@pytest.mark.parametrize("run", ["digits"], indirect=True)
 def test_the_command_line_ends_in_sentences(run, capsys, monkeypatch):
-    if run.kind != "digits":
-        pytest.skip("once is enough")
     from ali.cli import main
 
     monkeypatch.setattr("sys.argv", ["ali", "evaluate", str(run.out)])
