@@ -15,6 +15,7 @@ from ali.evaluation.report import LINES
 from experiments.record import mean_and_spread, record
 
 HIGHER_IS_BETTER = {"label_kept", "label_kept_ceiling", "nn_codes", "nn_pixels", "modes", "modes_strict", "high_quality", "same_mode"}
+HIGHER_IS_BETTER |= {"precision", "recall", "density", "coverage", "tstr", "trtr", "tstr_ratio"}
 
 
 def quality(dataset: str, title: str, about: str) -> None:

@@ -30,7 +30,7 @@ def record(section: str, command: str, seconds: float, table: list[str], notes: 
         begin,
         f"## {section}",
         "",
-        f"`{command}` · {seconds / 60:.0f} min · {_hardware()} · torch {torch.__version__} · commit {_commit()}",
+        f"`{command}` · {seconds / 60:.0f} min · {_hardware()}, {torch.get_num_threads()} thread(s) · torch {torch.__version__} · commit {_commit()}",
         "",
         *table,
         *(["", notes] if notes else []),
