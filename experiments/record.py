@@ -30,7 +30,7 @@ def record(section: str, command: str, seconds: float, table: list[str], notes: 
         begin,
         f"## {section}",
         "",
-        f"`{command}` · {seconds / 60:.0f} min · {_hardware()}, {torch.get_num_threads()} thread(s) · torch {torch.__version__} · commit {_commit()}",
+        f"`{command}` · {seconds / 60:.0f} min · {_hardware()} · torch {torch.__version__} · commit {_commit()}",
         "",
         *table,
         *(["", notes] if notes else []),
@@ -56,7 +56,7 @@ def mean_and_spread(values: list[float], form: str) -> str:
 def _hardware() -> str:
     names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores{gpu}"
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s){gpu}"
 
 
 def _lines(file: str) -> list[str]:
