@@ -56,7 +56,8 @@ def mean_and_spread(values: list[float], form: str) -> str:
 def _hardware() -> str:
     names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s){gpu}"
+    processor = names[0] if names else platform.processor() or platform.machine()
+    return f"{processor}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s){gpu}"
 
 
 def _lines(file: str) -> list[str]:
