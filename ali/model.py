@@ -294,7 +294,13 @@ def open_data(run: str | Path, path: str | None = None) -> Data:
     if entry.needs and path is None:
         raise AliError(f"{folder}: does not know where its data is; give its path ({entry.needs})")
     known_options = signature(entry.function()).parameters
-    return entry.open(path, **{key: value for key, value in config.get("data", {}).items() if key in known_options and key != "path"})
+    data = entry.open(path, **{key: value for key, value in config.get("data", {}).items() if key in known_options and key != "path"})
+    if data.train.fingerprint() != config.get("fingerprint"):
+        raise AliError(
+            f"{folder}: {path or 'the data'} holds other rows than it was trained on, so that held-out rows may be training rows; "
+            "give it the same data (--data)"
+        )
+    return data
 
 
 def _source(data: Any, is_table: bool) -> Source:

@@ -192,6 +192,8 @@ class Session:
         except (KeyError, TypeError) as error:
             raise AliError(f"{folder}: its config.json is not one that this version of ali can read ({error})") from None
         state = folder / "resume" / "state.safetensors"
+        if not state.exists() and (folder / "model.safetensors").exists():
+            raise AliError(f"{folder}: has weights, but {state.name} in resume/ is gone, so there is nothing to go on from; train anew")
         if state.exists():
             session.step = checkpoint.read_state(state, session.run.game, session.average, session.run.optimizers)
         return session

@@ -221,6 +221,13 @@ def test_weights_that_two_networks_share_survive_a_checkpoint(tmp_path):
     assert torch.equal(module[0].weight, expected)
 
 
+def test_finished_weights_are_never_trained_over_when_resume_was_deleted(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(run / "resume")
+    with pytest.raises(ali.AliError, match="nothing to go on from"):
+        Session.resume(run, digits())
+
+
 def test_existing_folder_is_not_overwritten(finished):
     with pytest.raises(ali.AliError, match="exists already"):
         start(finished)

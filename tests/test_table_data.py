@@ -275,3 +275,21 @@ def test_other_tables_are_refused_by_a_trained_run(model, tmp_path, change, word
     rows = tables.read(write(tmp_path, MIXED))
     with pytest.raises(ali.AliError, match=words):
         model.encode(change(rows))
+
+
+def test_runs_are_evaluated_on_their_own_rows_and_written_as_tables(tmp_path, monkeypatch, capsys):
+    from ali.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    ali.Model.train("table", write(tmp_path, MIXED), out=tmp_path / "run", width=4, depth=1, epochs=1)
+    for verb in ("sample", "reconstruct", "interpolate"):
+        monkeypatch.setattr("sys.argv", ["ali", verb, "run"])
+        with pytest.raises(SystemExit, match="0"):
+            main()
+    assert {"samples.csv", "reconstructions.csv", "interpolations.csv"} <= {path.name for path in tmp_path.iterdir()}
+    head, *rows = MIXED.splitlines()
+    write(tmp_path, "\n".join([head, *rows[::-1]]))
+    monkeypatch.setattr("sys.argv", ["ali", "evaluate", "run"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "other rows than it was trained on" in capsys.readouterr().err

@@ -237,9 +237,14 @@ def _rows(model, run: Path, rows: Path | None):
     return files.read_numbers(rows)
 
 
+DEFAULTS = {Path(f"{name}.png") for name in ("samples", "decoded", "reconstructions", "interpolations")}
+
+
 def _write(model, out: Path, x, columns: int | None = None) -> None:
     from ali import files, pictures
 
+    if out in DEFAULTS and not _is_image(model) and (model.columns or x.shape[1] != 2):
+        out = out.with_suffix(".csv")  # rows of a table are no picture
     if _is_image(model):
         files.write_images(out, x, model.preprocess.pixels, columns)
     elif model.columns and out.suffix != ".npy":
