@@ -87,7 +87,11 @@ def read_numbers(file: Path) -> np.ndarray:
         if column.null_count:
             row = next(k for k, cell in enumerate(column) if not cell.is_valid)
             raise AliError(f"{file}: column {name!r}, row {row} is empty")
-    return np.stack([column.to_numpy().astype(np.float32) for column in table.columns], 1)
+    # Columns as write_numbers names them go by their numbers, in whatever order they stand.
+    numbered = [re.fullmatch(r"[xz](\d+)", name) for name in table.column_names]
+    places = [int(match[1]) for match in numbered if match]
+    order = np.argsort(places) if sorted(places) == list(range(table.num_columns)) else range(table.num_columns)
+    return np.stack([table.column(int(k)).to_numpy().astype(np.float32) for k in order], 1)
 
 
 def write_images(out: Path, x: np.ndarray, maximum: float, columns: int | None = None) -> None:

@@ -108,8 +108,8 @@ class Model:
             An array; for a table with categories or missing cells a pyarrow table.
         """
         game = self._can("sample", Generates, "decoder")
-        if n < 1:
-            raise AliError(f"n counts the samples: at least 1, got {n}")
+        if not 1 <= n < 2**31:
+            raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
         with _noise(seed):
             return self.decode(game.prior.sample(n).cpu().numpy())
 

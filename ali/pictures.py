@@ -65,7 +65,13 @@ def picture(x: np.ndarray, maximum: float | None, data: Any) -> Image.Image | No
 
 
 def save_folder(x: np.ndarray, maximum: float, folder: Path) -> None:
-    """One PNG per image, ``000000.png`` on."""
+    """One PNG per image, ``000000.png`` on.
+
+    Raises:
+        AliError: the folder holds something already, which would be taken for more of the same.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise AliError(f"{folder}: holds files already; choose another --out, or empty it")
     folder.mkdir(parents=True, exist_ok=True)
     for k, image in enumerate(to_bytes(x, maximum)):
         Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image).save(folder / f"{k:06d}.png")

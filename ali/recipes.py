@@ -17,6 +17,7 @@ from __future__ import annotations
 __all__ = ["DATASETS", "RECIPES", "Dataset", "Run", "Spec", "ali", "bigan", "defaults"]
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -198,11 +199,15 @@ def _networks(spec, face, networks, encoder, latent, width, depth, frequencies_x
     options: dict[str, Any] = {"sigma": 0.01, "slope": 0.1} if paper else {"sigma": None, "gain": 0.6, "slope": 0.2}
 
     if networks == "mlp":
-        size = 1
-        for n in spec.shape:
-            size *= n
         rows = generic.mlp(
-            size, codes, width, depth, batch_norm=paper, output=output, frequencies_x=frequencies_x, frequencies_z=frequencies_z
+            math.prod(spec.shape),
+            codes,
+            width,
+            depth,
+            batch_norm=paper,
+            output=output,
+            frequencies_x=frequencies_x,
+            frequencies_z=frequencies_z,
         )
     elif networks == "conv":
         if len(spec.shape) == 1:

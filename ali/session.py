@@ -93,6 +93,13 @@ class Session:
         config["spec"] = spec.to_json()
         torch.manual_seed(config["seed"])
         self.run = recipe(replace(spec, mean=self._mean()), **config["arguments"])
+        if not isinstance(self.run, recipes.Run):
+            raise AliError(f"recipe {config['recipe']}: must return an ali.recipes.Run, returned {type(self.run).__name__}")
+        if self.run.optimizers.keys() != self.run.game.players.keys():
+            raise AliError(
+                f"recipe {config['recipe']}: its optimizers are for {sorted(self.run.optimizers)}, the game's players are "
+                f"{sorted(self.run.game.players)}: each needs one"
+            )
         self.run.game.to(self.device)
         self.average = copy.deepcopy(self.run.game).eval() if self.run.decay else None
         if len(data.train) < 2:
@@ -449,6 +456,8 @@ def device_named(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type == "meta":
+            raise RuntimeError("it holds no numbers")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise AliError(f"device {name!r} can not be used here ({str(error).splitlines()[0]}); take auto or cpu") from None

@@ -178,7 +178,13 @@ def prepare(
 def application(tokens: list[str]) -> App:
     """The commands, as far as these tokens need them: the flags of ``ali train`` depend on data set, recipe and face."""
     # Rendering Markdown would cost half of the time that `ali --help` takes.
-    app = App(name="ali", version=__version__, help=ABOUT, help_format="plaintext", default_parameter=Parameter(negative=()))
+    app = App(
+        name="ali",
+        version=__version__,
+        help=ABOUT,
+        help_format="plaintext",
+        default_parameter=Parameter(negative=(), consume_multiple=True),
+    )
     for verb in (demo, prepare, sample, encode, decode, reconstruct, interpolate, evaluate):
         app.command(verb)
     train = App(name="train", help="Train a game on a data set; its flags are the recipe's arguments.")
@@ -205,10 +211,10 @@ def main() -> None:
     except OSError as error:
         print(f"ali: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except RuntimeError as error:
-        if "out of memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "out of memory" not in str(error) and "allocate memory" not in str(error):
             raise
-        print("ali: the device's memory is full: take a smaller --batch-size or --width, or --device cpu", file=sys.stderr)
+        print("ali: that does not fit into memory: take fewer rows (--n), or a smaller --batch-size or --width", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -23,6 +23,8 @@ from ali.errors import AliError
 if TYPE_CHECKING:
     from ali.session import Report, Session
 
+OWN = ("out", "seed", "dry_run", "recipe", "device", "save_every", "tensorboard")  # flags of every training command
+
 
 def which(dataset: str | None) -> str:
     """What to say when no known data set is named."""
@@ -110,6 +112,12 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
     reader = entry.function()
     options = {key: p for key, p in inspect.signature(reader, eval_str=True).parameters.items() if key != "path"}
     arguments = inspect.signature(recipe, eval_str=True).parameters
+    for key, parameter in list(arguments.items())[1:]:
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            if parameter.default is parameter.empty:
+                raise AliError(f"recipe {recipe.__name__}: its argument {key!r} needs a default")
+            if key in OWN or key in options:
+                raise AliError(f"recipe {recipe.__name__}: every run has {key!r} already; call its argument something else")
     words = {p.arg_name: p.description or "" for f in (recipes.ali, recipe, reader) for p in parse(inspect.getdoc(f) or "").params}
 
     def flag(name: str, kind: Any, default: Any, help: str) -> inspect.Parameter:
@@ -214,7 +222,7 @@ def _rehearse(session: Session) -> None:
     print(f"memory: {cost['memory'] / 2**20:,.0f} MiB at its highest, of which {data / 2**20:,.0f} MiB are data")
     load = os.getloadavg()[0]
     if load > (os.cpu_count() or 1):
-        print(f"this machine is busy with other work (load {load:.1f} on {os.cpu_count()} cores): alone, it would be faster")
+        print(f"this machine is busy (load {load:.1f} on {os.cpu_count()} cores): alone, it would be faster; OMP_NUM_THREADS=1 may help")
     print(
         f"time: about {_time(cost['seconds_per_step'] * session.steps)} on this machine ({session.device}): "
         f"{session.steps:,} steps of {session.batch_size} rows at {cost['seconds_per_step']:.3f} s "
