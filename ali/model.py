@@ -22,7 +22,7 @@ from ali.data.source import Data, Source, split
 from ali.data.tables import Column, describe_frame, from_matrix, number_columns, to_matrix
 from ali.errors import AliError
 from ali.games.game import Game, Generates, Infers
-from ali.session import Report, Session, device_named, named
+from ali.session import Report, Session, device_named, named, stoppable
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
 
@@ -93,9 +93,37 @@ class Model:
         else:
             rows = split(_source(data, dataset == "table"), 0.1 if hold_out is None else hold_out)
         session = Session.start(dataset, rows, out, path=path, options=opened, **options)
-        for state in session.play():
-            report(state)
-        return load(out, recipe=options["recipe"] if callable(options.get("recipe")) else None, device=options.get("device", "auto"))
+        return Model._play(session, report, options["recipe"] if callable(options.get("recipe")) else None)
+
+    @staticmethod
+    def resume(
+        run: str | Path,
+        data: Data | str | Path | None = None,
+        *,
+        recipe: Callable[..., recipes.Run] | None = None,
+        device: str = "auto",
+        report: Callable[[Report], None] = lambda report: None,
+    ) -> Model:
+        """Go on with a run that was stopped or killed, to the same weights as if it had not been, and load it.
+
+        Arguments:
+            run: the run folder.
+            data: where its data is now, if it has moved; ``Data`` if it came from memory.
+            recipe: the function that made it, if it is none of this package's.
+            device, report: as for :meth:`train`.
+
+        Raises:
+            AliError: not a run folder, a broken one, or other data.
+        """
+        rows = data if isinstance(data, Data) else open_data(run, None if data is None else str(data))
+        return Model._play(Session.resume(run, rows, recipe=recipe, device=device), report, recipe)
+
+    @staticmethod
+    def _play(session: Session, report: Callable[[Report], None], recipe: Callable[..., recipes.Run] | None) -> Model:
+        with stoppable(session):  # Ctrl-C saves, and says how to go on
+            for state in session.play():
+                report(state)
+        return load(session.folder, recipe=recipe, device=str(session.device))
 
     def sample(self, n: int, *, seed: int | None = None) -> Any:
         r"""Draw new rows: :math:`z \sim p(z)`, :math:`x \sim p(x | z)`.

@@ -6,7 +6,7 @@ longer numbers. It is itself a generator of :class:`Report`, so a progress bar i
 
 from __future__ import annotations
 
-__all__ = ["Report", "Session", "Stopped", "check_arguments", "device_named", "named", "threads"]
+__all__ = ["Report", "Session", "Stopped", "check_arguments", "device_named", "named", "stoppable", "threads"]
 
 import copy
 import inspect
@@ -14,8 +14,10 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -408,6 +410,25 @@ def threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def stoppable(session: Session) -> Iterator[None]:
+    """SIGINT and SIGTERM ask the session to save and stop; a second one ends at once. Only the main thread hears signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        session.stop(status=128 + number)
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def check_arguments(name: str, recipe: Callable[..., Any], arguments: dict[str, Any]) -> None:

@@ -120,6 +120,28 @@ def test_verbs_write_what_they_say(trained, tmp_path):
         assert pixels(tmp_path / f"{verb}.png").shape[1] > 80
 
 
+def test_codes_are_read_by_the_names_of_their_columns(trained, tmp_path):
+    works("encode", trained, "--out", tmp_path / "z.csv")
+    lines = [line.split(",") for line in (tmp_path / "z.csv").read_text().splitlines()]
+    (tmp_path / "turned.csv").write_text("\n".join(",".join(line[::-1]) for line in lines))
+    for name in ("z", "turned"):
+        works("decode", trained, tmp_path / f"{name}.csv", "--out", tmp_path / f"{name}.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "turned.npy"), np.load(tmp_path / "z.npy"))
+
+
+def test_pictures_are_never_mixed_with_older_ones(trained, tmp_path):
+    works("sample", trained, "--n", 3, "--out", tmp_path / "folder")
+    again = run("sample", trained, "--n", 2, "--out", tmp_path / "folder")
+    assert again.returncode == 2
+    assert "folder" in again.stderr
+    assert len(list((tmp_path / "folder").iterdir())) == 3
+
+
+def test_list_flags_take_several_values(tmp_path):
+    works("train", "mixture", *FAST, "--n", 600, "--frequencies-x", 3, 6, "--out", tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["arguments"]["frequencies_x"] == [3, 6]
+
+
 def test_evaluation_prints_writes_and_agrees_with_python(trained, tmp_path):
     printed = works("evaluate", trained, "--out", tmp_path / "report")
     values = json.loads((tmp_path / "report" / "metrics.json").read_text())
@@ -214,6 +236,8 @@ def test_default_folders_are_numbered(tmp_path):
         ("train digits nowhere", "nowhere"),
         ("decode {run} headless.csv", "the first line holds numbers"),
         ("evaluate nowhere", "nowhere: no such run folder"),
+        ("sample {run} --n 1000000000000", "below 2^31"),
+        ("train digits --width 100000000", "does not fit"),
         ("dance", "dance"),
     ],
 )

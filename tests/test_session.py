@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 import ali
-from ali import checkpoint
+from ali import checkpoint, recipes
 from ali.data.digits import digits
 from ali.session import Session, Stopped
 
@@ -166,6 +167,23 @@ def test_signals_save_and_say_how_to_go_on(tmp_path, number, status):
     assert _step(run) > 0
 
 
+def test_interrupt_in_python_saves_and_resume_goes_on_to_the_same_weights(finished, tmp_path):
+    run = tmp_path / "run"
+    reports = []
+
+    def interrupt(report):
+        reports.append(report)
+        if len(reports) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Stopped, match="go on with"):
+        ali.Model.train("digits", out=run, report=interrupt, **SMALL)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert _step(run) >= reports[2].step
+    ali.Model.resume(run)
+    assert_same_weights(finished, run)
+
+
 def test_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
     session = start(tmp_path / "run")
     for number, _ in enumerate(session.play(save_every=0)):
@@ -257,11 +275,15 @@ def test_other_rows_are_refused_on_resuming(finished):
         ({"latent": 2.5}, "latent must be int, got 2.5"),
         ({"lr": "fast"}, "lr must be float, got 'fast'"),
         ({"batch_size": 1}, "batch_size must be at least 2"),
+        ({"device": "meta"}, "device 'meta' can not be used here"),
+        ({"recipe": lambda spec: None}, "must return an ali.recipes.Run"),
+        ({"recipe": lambda spec: replace(recipes.ali(spec, width=8), optimizers={})}, "each needs one"),
     ],
 )
 def test_bad_arguments_are_refused_in_words_and_leave_no_folder(tmp_path, options, words):
+    small = {} if "recipe" in options else SMALL
     with pytest.raises(ali.AliError, match=words):
-        start(tmp_path / "run", **options)
+        Session.start("digits", digits(), tmp_path / "run", **small | options)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,7 +9,6 @@ import importlib.util
 import inspect
 import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,9 +152,11 @@ def _play(session: Session, save_every: float, tensorboard: bool) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from ali.session import stoppable
+
     columns = (TextColumn("{task.percentage:>3.0f} %"), BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}"))
     terminal = Console().is_terminal
-    with _tensorboard(session, tensorboard) as write, _stoppable(session), Progress(*columns, disable=not terminal) as bar:
+    with _tensorboard(session, tensorboard) as write, stoppable(session), Progress(*columns, disable=not terminal) as bar:
         task, printed = bar.add_task("starting", total=session.steps, completed=session.step), 10 * session.step // session.steps
         for report in session.play(save_every):
             write(report)
@@ -192,22 +193,6 @@ def _tensorboard(session: Session, wanted: bool) -> Iterator[Callable[[Report], 
     finally:
         for writer in writers:
             writer.close()
-
-
-@contextmanager
-def _stoppable(session: Session) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the session to save and stop; a second one ends at once."""
-
-    def ask(number: int, frame: Any) -> None:
-        session.stop(status=128 + number)
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _rehearse(session: Session) -> None:
