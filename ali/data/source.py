@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # torch is loaded when rows are needed, so that the command l
 
 
 class Batch(NamedTuple):
-    """What a game sees: x, shape (n, ...), in the network's range; y, class numbers of shape (n,), -1 for unknown."""
+    """What a game sees: x, shape (n, ...), in the network's range; y, class numbers, shape (n,), -1 for unknown, or attributes, (n, k)."""
 
     x: Tensor
     y: Tensor | None = None
@@ -32,8 +32,9 @@ class Source:
     Arguments:
         x: images (n, height, width) or (n, height, width, 3), or rows of numbers (n, d); an array, or rows that are read when they
             are asked for (:class:`ali.data.store.Stored`).
-        y: class numbers, shape (n,), or None.
+        y: class numbers, shape (n,), int64, -1 for unknown; or attributes, shape (n, k), float32: 0 and 1, or other numbers; or None.
         classes: names of the classes, by number.
+        attributes: names of the attributes, in the order of y's columns.
         maximum: the brightest possible pixel of images; by default that of their type (255 for bytes), and 1 or 255 for
             floating point.
         columns: what each column of a table holds (:class:`ali.data.tables.Column`).
@@ -43,6 +44,7 @@ class Source:
     x: Any
     y: np.ndarray | None = None
     classes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
     maximum: float | None = None
     columns: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
