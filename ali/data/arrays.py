@@ -109,7 +109,7 @@ def check(x: np.ndarray, y: np.ndarray | None, dimensions: tuple[int, ...], wher
         names, numbers = np.unique(y, return_inverse=True)
     except TypeError:
         raise AliError(f"{where}: labels are all numbers or all names; these are of several types") from None
-    return Source(x, numbers.astype(np.int64), tuple(str(name) for name in names), maximum)
+    return Source(x, numbers.astype(np.int64), tuple(str(name) for name in names), maximum=maximum)
 
 
 def _place(index: np.ndarray) -> str:
