@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Model", "load", "open_data"]
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from inspect import signature
@@ -25,6 +25,7 @@ from ali.games.game import Game, Generates, Infers
 from ali.session import Report, Session, device_named, named, stoppable
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
+DRAWN = 2**14  # codes that are drawn together
 
 
 class Model:
@@ -135,11 +136,7 @@ class Model:
         Returns:
             An array; for a table with categories or missing cells a pyarrow table.
         """
-        game = self._can("sample", Generates, "decoder")
-        if not 1 <= n < 2**31:
-            raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
-        with _noise(seed):
-            return self.decode(game.prior.sample(n).cpu().numpy())
+        return self.decode(np.concatenate(list(self.codes(n, seed=seed))))
 
     def encode(self, x: Any, *, draw: bool = False, seed: int | None = None) -> Any:
         """Infer codes: the mean of q(z | x), or a draw from it.
@@ -183,6 +180,41 @@ class Model:
         """
         return self._like(x, self._decode(self._encode(x, draw, seed)))
 
+    def codes(self, n: int, *, seed: int | None = None) -> Iterator[np.ndarray]:
+        """Codes drawn from the prior, piece by piece: what :meth:`sample` decodes.
+
+        Arguments:
+            n, seed: as for :meth:`sample`.
+        """
+        game = self._can("sample", Generates, "decoder")
+        if not 1 <= n < 2**31:
+            raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
+        with _noise(seed):
+            while n:
+                # On the CPU noise comes in sixteens, so that pieces like these hold what a single draw would.
+                some = n if n < DRAWN + 16 else DRAWN
+                yield game.prior.sample(some).cpu().numpy()
+                n -= some
+
+    def each(
+        self, verb: Literal["encode", "decode", "reconstruct"], rows: Any, *, draw: bool = False, seed: int | None = None
+    ) -> Iterator[np.ndarray]:
+        """A verb for more rows than fit into memory: the same numbers, an array for some rows after the other.
+
+        Arguments:
+            verb: "encode", "decode" or "reconstruct".
+            rows: rows or codes that are read when they are asked for by slices (:class:`ali.data.store.Stored`), or arrays of some
+                rows each, one after the other.
+            draw, seed: as for :meth:`encode`.
+
+        Raises:
+            AliError: as for the verb.
+        """
+        pieces = self._pieces(rows)
+        if verb != "decode":
+            pieces = self._encoded(pieces, draw, seed)
+        return (some.cpu().numpy() for some in (pieces if verb == "encode" else self._decoded(pieces)))
+
     def interpolate(self, x1: Any, x2: Any, steps: int = 9, *, how: Literal["linear", "spherical"] = "linear") -> Any:
         r"""Rows between two rows: encode both, walk between the codes, decode (section 4.2, which draws codes; here they are means).
 
@@ -223,26 +255,49 @@ class Model:
         return from_matrix(rows, self.columns) if isinstance(rows, np.ndarray) else rows
 
     def _encode(self, x: Any, draw: bool = False, seed: int | None = None) -> Tensor:
-        game = self._can("encode", Infers, "encoder")
         if self.columns and not isinstance(x, Tensor | np.ndarray):
             x = to_matrix(x, self.columns, "x")
+        return torch.cat(list(self._encoded(self._pieces(x), draw, seed)))
 
-        def infer(chunk: Any) -> Tensor:
-            rows = self.preprocess.check(self._tensor(chunk), "x")
-            q = game.encode(self.preprocess.forward(rows.to(self.device)))
-            return q.rsample() if draw else q.mean
-
+    def _encoded(self, pieces: Iterable[Any], draw: bool, seed: int | None) -> Iterator[Tensor]:
+        game = self._can("encode", Infers, "encoder")
         with _noise(seed if draw else None):
-            return self._in_chunks(infer, x)
+            for what, piece in _called("x", pieces):
+                rows = self.preprocess.check(self._tensor(piece), what)
+                with torch.no_grad():
+                    q = game.encode(self.preprocess.forward(rows.to(self.device)))
+                    z = q.rsample() if draw else q.mean
+                yield z
 
     def _decode(self, z: Tensor) -> Tensor:
+        return torch.cat(list(self._decoded(self._pieces(z))))
+
+    def _decoded(self, pieces: Iterable[Any]) -> Iterator[Tensor]:
         game = self._can("decode", Generates, "decoder")
-        codes = z.to(torch.get_default_dtype())
-        if codes.ndim != 2 or codes.shape[1] != game.prior.dim:
-            raise AliError(f"z: this run's codes have shape (n, {game.prior.dim}), got {tuple(codes.shape)}")
-        if not torch.isfinite(codes).all():
-            raise AliError(f"z: row {int((~torch.isfinite(codes)).nonzero()[0][0])} has a number that is not finite")
-        return self._in_chunks(lambda chunk: self.preprocess.inverse(game.decode(chunk.to(self.device)).mean), codes)
+        for what, piece in _called("z", pieces):
+            codes = self._tensor(piece).to(torch.get_default_dtype())
+            if codes.ndim != 2 or codes.shape[1] != game.prior.dim:
+                raise AliError(f"{what}: this run's codes have shape (n, {game.prior.dim}), got {tuple(codes.shape)}")
+            if not torch.isfinite(codes).all():
+                raise AliError(f"{what}: row {int((~torch.isfinite(codes)).nonzero()[0][0])} has a number that is not finite")
+            with torch.no_grad():
+                x = self.preprocess.inverse(game.decode(codes.to(self.device)).mean)
+            yield x
+
+    def _pieces(self, rows: Any) -> Iterator[Any]:
+        """As many rows as are looked at together, at least once, of what has slices or of arrays that come one after the other."""
+        at_once = max(1, min(1000, CHUNK // max(1, math.prod(self.shape))))
+        if hasattr(rows, "__getitem__"):
+            yield from (rows[first : first + at_once] for first in range(0, max(1, len(rows)), at_once))
+            return
+        held, went = np.empty(0), False
+        for some in rows:
+            held = np.concatenate([held, some]) if len(held) else some
+            while len(held) > at_once:  # what is left is looked at last, so that there is something
+                yield held[:at_once]
+                held, went = held[at_once:], True
+        if len(held) or not went:
+            yield held
 
     def _like(self, given: Any, rows: Tensor) -> Any:
         """Rows of the kind that was given: a tensor, an array, a pandas data frame, or a pyarrow table."""
@@ -252,11 +307,6 @@ class Model:
             return rows.cpu().numpy()
         table = from_matrix(rows.cpu().numpy(), self.columns)
         return table.to_pandas() if type(given).__module__.startswith("pandas") else table
-
-    def _in_chunks(self, function: Callable[[Any], Tensor], rows: Any) -> Tensor:
-        at_once = max(1, min(1000, CHUNK // max(1, math.prod(self.shape))))
-        with torch.no_grad():
-            return torch.cat([function(rows[first : first + at_once]) for first in range(0, max(1, len(rows)), at_once)])
 
     def _tensor(self, rows: np.ndarray | Tensor) -> Tensor:
         if isinstance(rows, Tensor):
@@ -329,6 +379,14 @@ def open_data(run: str | Path, path: str | None = None) -> Data:
             "give it the same data (--data)"
         )
     return data
+
+
+def _called(name: str, pieces: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """What messages, which count rows from the first of a piece, call each piece."""
+    first = 0
+    for piece in pieces:
+        yield name if first == 0 else f"{name}, rows from {first:,} on", piece
+        first += len(piece)
 
 
 def _source(data: Any, is_table: bool) -> Source:

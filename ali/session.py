@@ -167,7 +167,7 @@ class Session:
             "seed": seed,
             "rows": len(data.train),
             "fingerprint": data.train.fingerprint(),
-            "data": options or {},
+            "data": (options or {}) | data.train.chosen,
             "arguments": known | arguments,
         }
         folder = Path(out)
@@ -268,9 +268,9 @@ class Session:
         """The mean training image, over at most 20,000 of them: what the paper's decoders begin with."""
         if self.config.get("face") != "paper" or self.preprocess.pixels is None:
             return None
-        rows = self.data.train.x[:: max(1, len(self.data.train) // 20_000)]
-        chunks = [self.preprocess.forward(torch.from_numpy(np.array(rows[k : k + 1000]))) for k in range(0, len(rows), 1000)]
-        return torch.stack([chunk.sum(0) for chunk in chunks]).sum(0) / len(rows)
+        x, places = self.data.train.x, np.arange(0, len(self.data.train), max(1, len(self.data.train) // 20_000))
+        chunks = (self.preprocess.forward(torch.from_numpy(x[places[k : k + 1000]])) for k in range(0, len(places), 1000))
+        return torch.stack([chunk.sum(0) for chunk in chunks]).sum(0) / len(places)
 
     def _batches(self) -> Iterator[Batch]:
         """The batches from the current step on, as the networks see them."""

@@ -9,6 +9,7 @@ __all__ = ["application", "main"]
 
 import sys
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -55,7 +56,7 @@ Look at {out / "report.html"}. Then try
 def sample(run: Run, *, out: Out = Path("samples.png"), n: Count = 64, seed: Seed = None, recipe: Recipe = None) -> None:
     """Generate new rows: a PNG grid, a folder of PNG pictures (a name without an ending), .npy, .csv or .parquet."""
     model = _load(run, recipe)
-    _write(model, out, model.sample(n, seed=seed))
+    _write(model, out, model.each("decode", model.codes(n, seed=seed)))
 
 
 def encode(
@@ -65,7 +66,7 @@ def encode(
     from ali import files
 
     model = _load(run, recipe)
-    files.write_numbers(out, model.encode(_rows(model, run, rows), draw=draw, seed=seed))
+    files.write_numbers(out, model.each("encode", _rows(model, run, rows), draw=draw, seed=seed))
     print(f"wrote {out}")
 
 
@@ -74,7 +75,7 @@ def decode(run: Run, codes: Codes, *, out: Out = Path("decoded.png"), recipe: Re
     from ali import files
 
     model = _load(run, recipe)
-    _write(model, out, model.decode(files.read_numbers(codes)))
+    _write(model, out, model.each("decode", files.read_numbers(codes)))
 
 
 def reconstruct(
@@ -95,10 +96,10 @@ def reconstruct(
     if n < 1:
         raise AliError(f"--n counts the rows: at least 1, got {n}")
     if out.suffix == ".png" and _is_image(model):
-        x = x[:n]
-        _write(model, out, np.stack([x, model.reconstruct(x, draw=draw, seed=seed)], 1).reshape(-1, *x.shape[1:]), columns=12)
+        x = _first(x, n)
+        _write(model, out, [np.stack([x, model.reconstruct(x, draw=draw, seed=seed)], 1).reshape(-1, *x.shape[1:])], columns=12)
     else:
-        _write(model, out, model.reconstruct(x, draw=draw, seed=seed))
+        _write(model, out, model.each("reconstruct", x, draw=draw, seed=seed))
 
 
 def interpolate(
@@ -113,12 +114,12 @@ def interpolate(
 ) -> None:
     """Walk from row to row through the latent space."""
     model = _load(run, recipe)
-    x = _rows(model, run, rows)
+    x = _first(_rows(model, run, rows), max(2, 2 * n))
     if n < 1 or len(x) < 2:
         raise AliError(f"--n counts the pairs: at least 1, got {n}" if n < 1 else f"a walk needs two rows, got {len(x)}")
     n = min(n, len(x) // 2)
     walks = model.interpolate(x[:n], x[n : 2 * n], steps, how=how)
-    _write(model, out, walks.reshape(-1, *walks.shape[2:]), columns=steps)
+    _write(model, out, [walks.reshape(-1, *walks.shape[2:])], columns=steps)
 
 
 def evaluate(run: Run, data: Moved = None, *, out: Report = None, recipe: Recipe = None) -> None:
@@ -227,8 +228,8 @@ def _load(run: Path, recipe: str | None):
     return load(run, recipe=None if recipe is None else recipe_named(recipe), device="auto")
 
 
-def _rows(model, run: Path, rows: Path | None):
-    """Rows from a file, or the run's own held-out rows."""
+def _rows(model, run: Path, rows: Path | None) -> Any:
+    """Rows from a file, piece by piece, or the run's own held-out rows, which have slices."""
     from ali import files
     from ali.model import open_data
 
@@ -239,29 +240,56 @@ def _rows(model, run: Path, rows: Path | None):
     if model.columns and rows.suffix != ".npy":
         from ali.data import tables
 
-        return tables.to_matrix(tables.read(str(rows)), model.columns, str(rows))
+        return _matrices(tables.pieces(str(rows)), model.columns, str(rows))
     return files.read_numbers(rows)
+
+
+def _matrices(pieces: Iterable[Any], columns: tuple[Any, ...], where: str) -> Iterator[Any]:
+    """Tables as arrays; messages count their rows from the first."""
+    from ali.data import tables
+
+    first = 0
+    for rows in pieces:
+        yield tables.to_matrix(rows, columns, where, first)
+        first += rows.num_rows
+
+
+def _first(rows: Any, n: int) -> Any:
+    """The first n rows, or as many as there are."""
+    import numpy as np
+
+    if hasattr(rows, "__getitem__"):
+        return np.asarray(rows[:n])
+    held = []
+    for some in rows:
+        held.append(some[: n - sum(map(len, held))])
+        if sum(map(len, held)) >= n:
+            break
+    return np.concatenate(held)
 
 
 DEFAULTS = {Path(f"{name}.png") for name in ("samples", "decoded", "reconstructions", "interpolations")}
 
 
-def _write(model, out: Path, x, columns: int | None = None) -> None:
+def _write(model, out: Path, pieces: Iterable[Any], columns: int | None = None) -> None:
+    import numpy as np
+
     from ali import files, pictures
 
-    if out in DEFAULTS and not _is_image(model) and (model.columns or x.shape[1] != 2):
+    if out in DEFAULTS and not _is_image(model) and (model.columns or model.shape != (2,)):
         out = out.with_suffix(".csv")  # rows of a table are no picture
     if _is_image(model):
-        files.write_images(out, x, model.preprocess.pixels, columns)
+        files.write_images(out, pieces, model.preprocess.pixels, columns)
     elif model.columns and out.suffix != ".npy":
-        files.write_table(out, model.table(x))
+        files.write_table(out, (model.table(x) for x in pieces))
     elif out.suffix != ".png":
-        files.write_numbers(out, x, "x")
-    elif x.shape[1] == 2:
+        files.write_numbers(out, pieces, "x")
+    elif model.shape == (2,):
+        x = np.concatenate(list(pieces))
         out.parent.mkdir(parents=True, exist_ok=True)
         pictures.cloud(x, 1.1 * float(abs(x).max())).save(out)
     else:
-        raise AliError(f"{out}: rows of {x.shape[1]} numbers are no picture; write them to .csv, .parquet or .npy (--out)")
+        raise AliError(f"{out}: rows of {model.shape[0]} numbers are no picture; write them to .csv, .parquet or .npy (--out)")
     print(f"wrote {out}")
 
 

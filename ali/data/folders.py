@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["find", "parts"]
+__all__ = ["arrange", "find", "parts"]
 
+import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from ali.data.pixels import Part, Picture
+from ali.data.pixels import Part, Picture, Rows
 from ali.errors import AliError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -41,9 +42,7 @@ def find(folder: Path) -> list[Path]:
 
 
 def parts(folder: Path) -> tuple[list[Part], list[str]]:
-    """The pictures of a folder; those of ``train`` and of ``test`` (or ``val``, ``valid``, ``validation``) apart.
-
-    Subfolders, of the folder or of a part, are classes. A subfolder that is alone is looked into.
+    """The pictures of a folder, as :func:`arrange` does.
 
     Returns:
         Training part and held-out part, or one part, and what there is to say.
@@ -51,7 +50,24 @@ def parts(folder: Path) -> tuple[list[Part], list[str]]:
     Raises:
         AliError: as for :func:`find`.
     """
-    files = find(folder)
+    made, notes = arrange(folder, find(folder))
+    return [Part(partial(_pictures, rows), (), partial(_rows, folder, rows)) for rows in made], notes
+
+
+def arrange(
+    folder: Path, files: list[Path], number: Callable[[list[Path]], int] = len
+) -> tuple[list[list[tuple[Path, str | None]]], list[str]]:
+    """Part and class of files by their paths; those of ``train`` and of ``test`` (or ``val``, ``valid``, ``validation``) apart.
+
+    Subfolders, of the folder or of a part, are classes. A subfolder that is alone is looked into.
+
+    Arguments:
+        folder: all files are below it; nothing needs to exist.
+        number: how many pictures some of the files stand for.
+
+    Returns:
+        Files and their classes of the training part and the held-out part, or of one part, and what there is to say.
+    """
     groups = _groups(folder, files)
     while len(groups) == 1 and "" not in groups:
         folder = folder / next(iter(groups))
@@ -62,16 +78,18 @@ def parts(folder: Path) -> tuple[list[Part], list[str]]:
 
     train, held = named(TRAIN), named(TEST) or named(VALID)
     if not train or not held:
-        return _finish([[(folder, files)]])
-    left = {name: len(files) for name, files in groups.items() if name not in (*train, *held)}
-    made, notes = _finish([[(folder / name, groups[name]) for name in names] for names in (train, held)])
+        return _finish([[(folder, files)]], number)
+    left = {name: number(files) for name, files in groups.items() if name not in (*train, *held)}
+    made, notes = _finish([[(folder / name, groups[name]) for name in names] for names in (train, held)], number)
     if left:
         names = ", ".join(name or "no subfolder" for name in left)
         notes.append(f"{sum(left.values()):,} pictures in {names} left out: {', '.join(train)} and {', '.join(held)} are the parts")
     return made, notes
 
 
-def _finish(places: list[list[tuple[Path, list[Path]]]]) -> tuple[list[Part], list[str]]:
+def _finish(
+    places: list[list[tuple[Path, list[Path]]]], number: Callable[[list[Path]], int]
+) -> tuple[list[list[tuple[Path, str | None]]], list[str]]:
     """Parts with their classes; each part is the files of one or more folders."""
     labelled: list[list[tuple[Path, str | None]]] = []
     notes = []
@@ -80,16 +98,24 @@ def _finish(places: list[list[tuple[Path, list[Path]]]]) -> tuple[list[Part], li
         for folder, files in part:
             groups = _groups(folder, files)
             if "" in groups and len(groups) > 1:
-                notes.append(f"{len(groups['']):,} pictures lie beside the subfolders of {folder}: these are not taken as classes")
+                notes.append(f"{number(groups['']):,} pictures lie beside the subfolders of {folder}: these are not taken as classes")
             rows += [(file, None if "" in groups else file.relative_to(folder).parts[0]) for file in files]
         labelled.append(rows if all(label is not None for _, label in rows) else [(file, None) for file, _ in rows])
     if len({label for rows in labelled for _, label in rows} - {None}) < 2:  # one class says nothing
         labelled = [[(file, None) for file, _ in rows] for rows in labelled]
-    return [Part(partial(_pictures, rows)) for rows in labelled], notes
+    return labelled, notes
 
 
 def _pictures(rows: list[tuple[Path, str | None]]) -> Iterable[Picture]:
     return (Picture(str(file), file, label) for file, label in rows)
+
+
+def _rows(folder: Path, rows: list[tuple[Path, str | None]]) -> Rows:
+    digest = hashlib.sha256()
+    for file, _ in rows:
+        size = os.path.getsize(file) if file.exists() else -1  # a link to nowhere is refused as a picture that can not be read
+        digest.update(f"{file.relative_to(folder)} {size}\n".encode("utf-8", "surrogateescape"))
+    return Rows([label for _, label in rows], lambda row: [Picture(str(rows[row][0]), *rows[row])], digest.digest())
 
 
 def _groups(folder: Path, files: list[Path]) -> dict[str, list[Path]]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["find", "parts"]
+__all__ = ["batches", "by_part", "find", "parts"]
 
+import hashlib
 import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ali.data.pixels import Part, Picture
+import numpy as np
+
+from ali.data.pixels import Label, Part, Picture, Rows
 from ali.errors import AliError
 
 IMAGE_COLUMNS, LABEL_COLUMNS = ("image", "img"), ("label", "labels")
-ROWS = 64  # pictures in memory at a time, as they are in the file
+ROWS, BYTES = 64, 2**23  # at most so many pictures are in memory at a time, as they are in the file, and some so many bytes
 
 
 class File(NamedTuple):
@@ -44,15 +47,19 @@ def parts(place: Path) -> tuple[list[Part], list[str]]:
     Raises:
         AliError: a file that can not be read or has no column of images, labels that are none.
     """
-    files = [_open(file) for file in find(place)]
-    named = {part: [file for file in files if file.path.name.lower().startswith(part)] for part in ("train", "test", "val")}
+    chosen, notes = by_part(place, find(place))
+    return [_part([_open(file) for file in files]) for files in chosen], notes
+
+
+def by_part(place: Path, files: list[Path]) -> tuple[list[list[Path]], list[str]]:
+    """Files whose names begin with ``train``, and with ``test`` or else ``val``; or all of them, and what there is to say."""
+    named = {part: [file for file in files if file.name.lower().startswith(part)] for part in ("train", "test", "val")}
     train, held = named["train"], named["test"] or named["val"]
     if place.is_file() or not train:
-        chosen = [files]
-    else:
-        chosen = [train, held] if held else [train]
-    left = [file.path.name for file in files if not any(file in part for part in chosen)]
-    return [_part(part) for part in chosen], [f"left out: {', '.join(left)}"] if left else []
+        return [files], []
+    chosen = [train, held] if held else [train]
+    left = [file.name for file in files if not any(file in part for part in chosen)]
+    return chosen, [f"left out: {', '.join(left)}"] if left else []
 
 
 def _part(files: list[File]) -> Part:
@@ -60,7 +67,7 @@ def _part(files: list[File]) -> Part:
     if 0 < len(lacking) < len(files):
         raise AliError(f"{lacking[0].path}: has no column 'label', but {next(file for file in files if file.label).path} has")
     classes = max((file.classes for file in files), key=len)
-    return Part(partial(_pictures, files), classes)
+    return Part(partial(_pictures, files), classes, partial(_rows, files))
 
 
 def _open(path: Path) -> File:
@@ -87,24 +94,92 @@ def _open(path: Path) -> File:
 
 
 def _pictures(files: list[File]) -> Iterator[Picture]:
+    for path, image, label, _ in files:
+        row = 0
+        for batch in batches(path, [f"{image}.bytes", *([label] if label else [])]):
+            cells = _bytes(batch, image)
+            labels = [None] * len(cells) if label is None else _labels(batch, path, label, row)
+            for cell, y in zip(cells, labels, strict=True):
+                yield Picture(f"{path}, row {row}", cell, y)
+                row += 1
+
+
+def _rows(files: list[File]) -> Rows:
+    """The pictures by row groups, which is how Parquet can be read in any order. Labels are read at once."""
+    from pyarrow import parquet
+
+    labels: list[Label] = []
+    known: dict[Label, Label] = {}  # one object for each class, not for each row
+    places: list[tuple[File, int, int]] = []  # file, row group, its first row in the file
+    starts, sizes, digest = [], [], hashlib.sha256()
+    total = 0
+    for described in files:
+        path, image, label, _ = described
+        with parquet.ParquetFile(path) as file:
+            metadata = file.metadata
+        row = 0
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            columns = (group.column(k) for k in range(group.num_columns))
+            starts.append(total + row)
+            sizes.append(next(column.total_uncompressed_size for column in columns if column.path_in_schema == f"{image}.bytes"))
+            places.append((described, number, row))
+            row += group.num_rows
+        digest.update(f"{path.name} {path.stat().st_size} {metadata.num_row_groups} {row}\n".encode())
+        total += row
+        if label is None:
+            labels += [None] * row
+            continue
+        for batch in batches(path, [label], 2**14):
+            found = [known.setdefault(y, y) for y in _labels(batch, path, label, len(labels) - (total - row))]
+            labels += found
+            digest.update(f"{found}".encode())
+
+    def read(block: int) -> list[Picture]:
+        (path, image, _, _), number, first = places[block]
+        cells = (cell for batch in batches(path, [f"{image}.bytes"], groups=[number]) for cell in _bytes(batch, image))
+        return [Picture(f"{path}, row {row}", cell) for row, cell in enumerate(cells, first)]
+
+    return Rows(labels, read, digest.digest(), np.array(starts), np.array(sizes))
+
+
+def batches(path: Path, columns: list[str] | None = None, rows: int = ROWS, groups: list[int] | None = None) -> Iterator[Any]:
+    """Some columns of a file, or of some of its row groups, page by page, so that no row group is in memory as a whole.
+
+    Arguments:
+        columns: their names; all of them by default.
+        rows: at most so many in a batch, fewer where they are large.
+        groups: row groups; all of them by default.
+
+    Raises:
+        AliError: the file can not be read.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
-    for path, image, label, _ in files:
-        row = 0
-        try:
-            with parquet.ParquetFile(path) as file:
-                for batch in file.iter_batches(ROWS, columns=[image] if label is None else [image, label]):
-                    cells = batch.column(image).to_pylist()
-                    labels = [None] * len(cells) if label is None else batch.column(label).to_pylist()
-                    for cell, y in zip(cells, labels, strict=True):
-                        where = f"{path}, row {row}"
-                        if label is not None and y is None:
-                            raise AliError(f"{where}: column {label!r} is empty; it must hold a class in every row")
-                        yield Picture(where, (cell or {}).get("bytes"), y)
-                        row += 1
-        except (pa.ArrowException, OSError) as error:
-            raise AliError(f"{path}: not a readable Parquet file, after row {row} ({error})") from None
+    done = 0
+    try:
+        with parquet.ParquetFile(path, buffer_size=2**16, pre_buffer=False) as file:
+            metadata = file.metadata
+            held = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+            rows = max(1, min(rows, BYTES * metadata.num_rows // max(1, held)))
+            for batch in file.iter_batches(rows, row_groups=groups, columns=columns, use_threads=False):
+                yield batch
+                done += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise AliError(f"{path}: not a readable Parquet file, after row {done} ({error})") from None
+
+
+def _bytes(batch: Any, image: str) -> list[bytes | None]:
+    return [(cell or {}).get("bytes") for cell in batch.column(image).to_pylist()]
+
+
+def _labels(batch: Any, path: Path, label: str, first: int) -> list[Label]:
+    """The labels of some rows, the first of which has this number in its file."""
+    labels = batch.column(label).to_pylist()
+    if None in labels:
+        raise AliError(f"{path}, row {first + labels.index(None)}: column {label!r} is empty; it must hold a class in every row")
+    return labels
 
 
 def _class_names(metadata: dict | None, label: str | None) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ __all__ = ["Batch", "Data", "Source", "split", "stream"]
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,13 +25,21 @@ class Batch(NamedTuple):
     y: Tensor | None = None
 
 
+@runtime_checkable
+class Ordered(Protocol):
+    """Rows that say in which order an epoch can visit them at little cost, and what they are without reading them all."""
+
+    def order(self, generator: np.random.Generator) -> np.ndarray: ...
+    def fingerprint(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Source:
     """Rows in the data's own units and layout.
 
     Arguments:
         x: images (n, height, width) or (n, height, width, 3), or rows of numbers (n, d); an array, or rows that are read when they
-            are asked for (:class:`ali.data.store.Stored`).
+            are asked for (:class:`ali.data.store.Stored`, :class:`ali.data.streams.Streamed`).
         y: class numbers, shape (n,), int64, -1 for unknown; or attributes, shape (n, k), float32: 0 and 1, or other numbers; or None.
         classes: names of the classes, by number.
         attributes: names of the attributes, in the order of y's columns.
@@ -39,6 +47,7 @@ class Source:
             floating point.
         columns: what each column of a table holds (:class:`ali.data.tables.Column`).
         notes: what was done to the data while it was read, a line each.
+        chosen: arguments that the reader settled for itself; a run remembers them, and its data is opened the same way again.
     """
 
     x: Any
@@ -48,6 +57,7 @@ class Source:
     maximum: float | None = None
     columns: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
+    chosen: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -58,7 +68,9 @@ class Source:
         return replace(self, x=x, y=None if self.y is None else self.y[index])
 
     def fingerprint(self) -> str:
-        """A hash of every row, by which a resumed run knows its data again."""
+        """A hash of every row, by which a resumed run knows its data again; rows that are streamed have one of their own."""
+        if isinstance(self.x, Ordered):
+            return self.x.fingerprint()
         digest = hashlib.sha256(f"{self.x.dtype} {self.x.shape}".encode())
         at_once = max(1, 2**22 * len(self) // max(1, self.x.nbytes))  # rows in 4 MiB
         for first in range(0, len(self), at_once):
@@ -116,7 +128,9 @@ def stream(
     while True:
         if start // per_epoch != epoch:
             epoch = start // per_epoch
-            order = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(len(source))).to(device)
+            generator = np.random.default_rng((seed, epoch))
+            drawn = source.x.order(generator) if isinstance(source.x, Ordered) else generator.permutation(len(source))
+            order = torch.from_numpy(drawn).to(device)
         first = start % per_epoch * batch_size
         rows = order[first : first + batch_size]
         batch = torch.from_numpy(source.x[rows.cpu().numpy()]).to(device) if x is None else x[rows]

@@ -7,18 +7,20 @@ of the same names, types and categories. In messages the first row below the hea
 
 from __future__ import annotations
 
-__all__ = ["Column", "describe_frame", "from_matrix", "number_columns", "read", "table", "to_matrix"]
+__all__ = ["Column", "describe_frame", "from_matrix", "number_columns", "pieces", "read", "table", "to_matrix"]
 
 import csv
 import math
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ali.data import arrays
+from ali.data import arrays, parquet
 from ali.data.source import Data, Source, split
 from ali.errors import AliError
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
+ROWS = 4096  # of a file that are in memory at a time, as texts
 CATEGORIES = 100  # more different texts than this in one column are no categories
 
 
@@ -127,33 +130,39 @@ def read(path: str, delimiter: str | None = None, encoding: str | None = None) -
         AliError: no such file, not readable, no rows, or a header with the same name twice; the message says where.
     """
     import pyarrow as pa
-    from pyarrow import parquet
 
-    file = Path(path)
+    return pa.concat_tables(pieces(path, delimiter, encoding))
+
+
+def pieces(path: str, delimiter: str | None = None, encoding: str | None = None) -> Iterator[pa.Table]:
+    """The same a few thousand rows at a time, for files that do not fit into memory; at least one row in all."""
+    import pyarrow as pa
+
+    file, seen = Path(path), 0
     if not file.is_file():
         raise AliError(f"{path}: no such file")
     if file.suffix == ".parquet":
-        try:
-            rows = parquet.read_table(file)
-        except (pa.ArrowException, OSError) as error:
-            raise AliError(f"{path}: not a readable Parquet file ({error})") from None
+        found = (pa.Table.from_batches([batch]) for batch in parquet.batches(file, rows=ROWS))
     else:
-        rows = _read_csv(file, delimiter, encoding)
-    twice = [name for name, count in Counter(rows.column_names).items() if count > 1]
-    if twice:
-        raise AliError(f"{path}: {len(twice)} column name(s) stand twice in the header, {twice[0]!r} first: rename them")
-    if rows.num_rows == 0:
+        found = _read_csv(file, delimiter, encoding)
+    for rows in found:
+        twice = [name for name, count in Counter(rows.column_names).items() if count > 1]
+        if twice:
+            raise AliError(f"{path}: {len(twice)} column name(s) stand twice in the header, {twice[0]!r} first: rename them")
+        seen += rows.num_rows
+        yield rows
+    if not seen:
         raise AliError(f"{path}: no rows")
-    return rows
 
 
-def to_matrix(rows: Any, columns: tuple[Column, ...], where: str) -> np.ndarray:
+def to_matrix(rows: Any, columns: tuple[Column, ...], where: str, first: int = 0) -> np.ndarray:
     """A table as float64 of shape (n, columns).
 
     Arguments:
         rows: a pyarrow table, or anything that pyarrow takes for one (data frames of pandas or polars, a dict of lists).
         columns: what each column must hold.
         where: what the messages call the table.
+        first: the place of its first row in what they call so.
 
     Raises:
         AliError: a column is missing, a cell is empty where none may be, not a number, or a category never seen.
@@ -162,7 +171,7 @@ def to_matrix(rows: Any, columns: tuple[Column, ...], where: str) -> np.ndarray:
     lacking = [column.name for column in columns if column.name not in rows.column_names]
     if lacking:
         raise AliError(f"{where}: no column {lacking[0]!r}; this run knows {', '.join(column.name for column in columns)}")
-    return np.stack([_cells(rows.column(column.name), column, where) for column in columns], 1)
+    return np.stack([_cells(rows.column(column.name), column, where, first) for column in columns], 1)
 
 
 def from_matrix(x: np.ndarray, columns: tuple[Column, ...]) -> pa.Table:
@@ -192,54 +201,69 @@ def _frame(rows: Any, where: str) -> pa.Table:
         raise AliError(f"{where}: not a table ({error})") from None
 
 
-def _read_csv(file: Path, delimiter: str | None, encoding: str | None) -> pa.Table:
+def _read_csv(file: Path, delimiter: str | None, encoding: str | None) -> Iterator[pa.Table]:
     """Cells as text; what they hold is decided by :func:`_describe`, once the whole column has been seen."""
     import pyarrow as pa
 
-    raw = file.read_bytes()
-    if not raw.strip():
-        raise AliError(f"{file}: the file is empty")
-    if encoding is None:
-        encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        try:
-            raw.decode(encoding)
-        except UnicodeDecodeError:
-            encoding = "cp1252"
+    encoding = _encoding(file) if encoding is None else encoding
     try:
-        text = raw.decode(encoding)
-    except (UnicodeDecodeError, LookupError) as error:
+        with open(file, encoding=encoding, newline="") as opened:
+            start = list(islice((line for line in opened if line.strip()), 20))
+            if not start:
+                raise AliError(f"{file}: the file is empty")
+            delimiter = _delimiter(start) if delimiter is None else delimiter
+            if len(delimiter) != 1:
+                raise AliError(f"a delimiter is one character, got {delimiter!r}")
+            opened.seek(0)
+            lines = ((number, line) for number, line in enumerate(csv.reader(_text(file, opened), delimiter=delimiter), 1) if line)
+            names = [name.strip() for name in next(lines)[1]]
+            if len(names) > 1 and all(_number(name) is not None for name in names):
+                raise AliError(
+                    f"{file}: the first line holds numbers ({', '.join(names[:3])}, ...), not the names of columns: put a header above it"
+                )
+            nameless = [k for k, name in enumerate(names) if not name]
+            if nameless:
+                raise AliError(f"{file}: column {nameless[0]} has no name in the header")
+            yield pa.Table.from_arrays([pa.array([], pa.string()) for _ in names], names=names)
+            while some := list(islice(lines, ROWS)):
+                for number, line in some:
+                    if len(line) != len(names):
+                        raise AliError(
+                            f"{file}, line {number}: {len(line)} cells, but the header has {len(names)}; "
+                            f"if the delimiter is not {delimiter!r}, say which with --delimiter"
+                        )
+                cells = [[None if cell.strip().lower() in MISSING else cell.strip() for cell in line] for _, line in some]
+                yield pa.Table.from_arrays([pa.array(column, pa.string()) for column in zip(*cells, strict=True)], names=names)
+    except (UnicodeError, LookupError) as error:
         raise AliError(f"{file}: not text in encoding {encoding} ({error}); say which with --encoding") from None
-    if "\0" in text:
-        raise AliError(f"{file}: not a CSV file, it holds binary data")
-    delimiter = _delimiter(text) if delimiter is None else delimiter
-    if len(delimiter) != 1:
-        raise AliError(f"a delimiter is one character, got {delimiter!r}")
-    try:
-        lines = [(number, line) for number, line in enumerate(csv.reader(text.splitlines(keepends=True), delimiter=delimiter), 1) if line]
     except csv.Error as error:
         raise AliError(f"{file}: not a readable CSV file ({error})") from None
-    names = [name.strip() for name in lines[0][1]]
-    for number, line in lines:
-        if len(line) != len(names):
-            raise AliError(
-                f"{file}, line {number}: {len(line)} cells, but the header has {len(names)}; "
-                f"if the delimiter is not {delimiter!r}, say which with --delimiter"
-            )
-    if len(names) > 1 and all(_number(name) is not None for name in names):
-        raise AliError(
-            f"{file}: the first line holds numbers ({', '.join(names[:3])}, ...), not the names of columns: put a header above it"
-        )
-    nameless = [k for k, name in enumerate(names) if not name]
-    if nameless:
-        raise AliError(f"{file}: column {nameless[0]} has no name in the header")
-    cells = [[None if cell.strip().lower() in MISSING else cell.strip() for cell in line] for _, line in lines[1:]]
-    return pa.Table.from_arrays([pa.array(column, pa.string()) for column in zip(*cells, strict=True)] or [[]] * len(names), names=names)
 
 
-def _delimiter(text: str) -> str:
+def _encoding(file: Path) -> str:
+    """UTF-8, if all of the file is; UTF-16, if it begins so; else Windows-1252."""
+    with open(file, "rb") as opened:
+        if opened.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            return "utf-16"
+    try:
+        with open(file, encoding="utf-8-sig") as text:
+            while text.read(2**20):
+                pass
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8-sig"
+
+
+def _text(file: Path, lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        if "\0" in line:
+            raise AliError(f"{file}: not a CSV file, it holds binary data")
+        yield line
+
+
+def _delimiter(start: list[str]) -> str:
     """The delimiter that splits the first lines into the most, and equally many, cells."""
-    first = [line for line in text.splitlines()[:20] if line]
-    counts = {mark: {len(line) for line in csv.reader(first, delimiter=mark)} for mark in ",;\t|"}
+    counts = {mark: {len(line) for line in csv.reader(start, delimiter=mark)} for mark in ",;\t|"}
     fitting = {mark: max(found) for mark, found in counts.items() if len(found) == 1 and max(found) > 1}
     return max(fitting or counts, key=lambda mark: max(counts[mark], default=0))
 
@@ -291,24 +315,26 @@ def _kind(cells: list[Any], present: list[Any], name: str, where: str) -> Litera
     return "category"
 
 
-def _cells(cells: Any, column: Column, where: str) -> np.ndarray:
+def _cells(cells: Any, column: Column, where: str, first: int) -> np.ndarray:
     """One column as float64."""
     places = {name: float(k) for k, name in enumerate(column.categories)}
     values = np.empty(len(cells))
     for row, cell in enumerate(cells.to_pylist()):
         if _is_missing(cell):
             if not column.missing:
-                raise AliError(f"{where}: column {column.name!r}, row {row + 1} is empty; training saw no empty cell there")
+                raise AliError(f"{where}: column {column.name!r}, row {first + row + 1} is empty; training saw no empty cell there")
             values[row] = np.nan
         elif column.categories:
             key = str(cell).lower() if column.kind == "boolean" else str(cell)
             if key not in places:
-                raise AliError(f"{where}: column {column.name!r}, row {row + 1}: {cell!r} was never seen; it knows {', '.join(places)}")
+                raise AliError(
+                    f"{where}: column {column.name!r}, row {first + row + 1}: {cell!r} was never seen; it knows {', '.join(places)}"
+                )
             values[row] = places[key]
         else:
             number = _number(cell)
             if number is None:
-                raise AliError(f"{where}: column {column.name!r}, row {row + 1}: {cell!r} is not a finite number")
+                raise AliError(f"{where}: column {column.name!r}, row {first + row + 1}: {cell!r} is not a finite number")
             values[row] = number
     return values
 
