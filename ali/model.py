@@ -210,7 +210,7 @@ class Model:
         Raises:
             AliError: as for the verb.
         """
-        pieces = self._pieces(rows)
+        pieces = self._pieces(rows) if hasattr(rows, "shape") else self._regrouped(rows)
         if verb != "decode":
             pieces = self._encoded(pieces, draw, seed)
         return (some.cpu().numpy() for some in (pieces if verb == "encode" else self._decoded(pieces)))
@@ -284,20 +284,23 @@ class Model:
                 x = self.preprocess.inverse(game.decode(codes.to(self.device)).mean)
             yield x
 
+    @property
+    def _at_once(self) -> int:
+        """How many rows are looked at together."""
+        return max(1, min(1000, CHUNK // max(1, math.prod(self.shape))))
+
     def _pieces(self, rows: Any) -> Iterator[Any]:
-        """As many rows as are looked at together, at least once, of what has slices or of arrays that come one after the other."""
-        at_once = max(1, min(1000, CHUNK // max(1, math.prod(self.shape))))
-        if hasattr(rows, "__getitem__"):
-            yield from (rows[first : first + at_once] for first in range(0, max(1, len(rows)), at_once))
-            return
-        held, went = np.empty(0), False
-        for some in rows:
+        return (rows[first : first + self._at_once] for first in range(0, max(1, len(rows)), self._at_once))
+
+    def _regrouped(self, arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The same pieces of arrays that come one after the other; at least one piece, that may be empty."""
+        held = np.empty(0)
+        for some in arrays:
             held = np.concatenate([held, some]) if len(held) else some
-            while len(held) > at_once:  # what is left is looked at last, so that there is something
-                yield held[:at_once]
-                held, went = held[at_once:], True
-        if len(held) or not went:
-            yield held
+            while len(held) > self._at_once:
+                yield held[: self._at_once]
+                held = held[self._at_once :]
+        yield held
 
     def _like(self, given: Any, rows: Tensor) -> Any:
         """Rows of the kind that was given: a tensor, an array, a pandas data frame, or a pyarrow table."""

@@ -258,7 +258,7 @@ def _first(rows: Any, n: int) -> Any:
     """The first n rows, or as many as there are."""
     import numpy as np
 
-    if hasattr(rows, "__getitem__"):
+    if hasattr(rows, "shape"):
         return np.asarray(rows[:n])
     held = []
     for some in rows:

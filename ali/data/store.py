@@ -106,7 +106,8 @@ class Writer:
         self.rows += len(rows)
 
     def close(self) -> None:
-        text = repr({"descr": self.dtype.str, "fortran_order": False, "shape": (self.rows, *self.shape)}).ljust(HEADER - 11) + "\n"
+        shape = (self.rows, *self.shape)
+        text = f"{{'descr': {self.dtype.str!r}, 'fortran_order': False, 'shape': {shape}, }}".ljust(HEADER - 11) + "\n"
         self._file.seek(0)
         self._file.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode())
         self._file.close()
