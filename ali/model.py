@@ -210,10 +210,12 @@ class Model:
         Raises:
             AliError: as for the verb.
         """
-        pieces = self._pieces(rows) if hasattr(rows, "shape") else self._regrouped(rows)
+        pieces: Iterator[Any] = self._pieces(rows) if hasattr(rows, "shape") else self._regrouped(rows)
         if verb != "decode":
             pieces = self._encoded(pieces, draw, seed)
-        return (some.cpu().numpy() for some in (pieces if verb == "encode" else self._decoded(pieces)))
+        if verb != "encode":
+            pieces = self._decoded(pieces)
+        return (some.cpu().numpy() for some in pieces)
 
     def interpolate(self, x1: Any, x2: Any, steps: int = 9, *, how: Literal["linear", "spherical"] = "linear") -> Any:
         r"""Rows between two rows: encode both, walk between the codes, decode (section 4.2, which draws codes; here they are means).

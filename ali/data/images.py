@@ -56,7 +56,7 @@ def images(
         skip_bad: leave out images that can not be read, instead of refusing them all.
         stream: decode images when they are asked for, not all of them beforehand; by default if they would take more than a third
             of the memory that is free.
-        window: MiB of Parquet row groups that are in memory, and shuffled together, while streaming; by default a quarter of the
+        window: MiB of Parquet row groups that are in memory, and shuffled together, while streaming; by default an eighth of the
             memory that is free, at most 256.
 
     Raises:

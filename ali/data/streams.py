@@ -136,14 +136,14 @@ class Streamed:
 
 
 def choose_window(where: str, rows: list[Rows], asked: int | None) -> int:
-    """MiB of undecoded pictures to keep: as asked; else what a row group needs at least, at most WINDOW, and a quarter of what is free.
+    """MiB of undecoded pictures to keep: as asked; else what a row group needs at least, at most WINDOW, and an eighth of what is free.
 
     Raises:
         AliError: a row group is larger than that.
     """
     largest = max((int(part.sizes.max()) for part in rows if part.sizes is not None and len(part.sizes)), default=0)
     free = room()
-    window = max(1, min(WINDOW, free // 4 // MIB)) if asked is None else asked
+    window = max(1, min(WINDOW, free // 8 // MIB)) if asked is None else asked
     if asked is None and window * MIB < largest <= free // 2:
         window = -(-largest // MIB)
     if window < 1:

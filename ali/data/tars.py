@@ -184,7 +184,7 @@ def _members(file: Path) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
     try:
         with tarfile.open(file, "r:") as opened:
             while (member := opened.next()) is not None:
-                opened.members.clear()  # it would keep a kilobyte for each
+                opened.members.clear()  # pyrefly: ignore  (it would keep a kilobyte for each)
                 path = PurePosixPath(member.name)
                 if not member.isreg() or any(part.startswith(".") for part in path.parts):
                     continue
