@@ -6,7 +6,7 @@ and appear whole or not at all.
 
 from __future__ import annotations
 
-__all__ = ["read_images", "read_numbers", "write_images", "write_numbers", "write_table"]
+__all__ = ["blocks", "read_images", "read_numbers", "write_images", "write_numbers", "write_table"]
 
 import os
 import re
@@ -49,7 +49,7 @@ def write_numbers(file: Path, pieces: Iterable[np.ndarray], name: str = "z") -> 
     def table(z: np.ndarray) -> pa.Table:
         return pa.table({f"{name}{k}": np.ascontiguousarray(column) for k, column in enumerate(z.T)})
 
-    write_table(file, (table(z) for z in pieces))
+    write_table(file, (table(z) for z in blocks(pieces)))
 
 
 def write_table(file: Path, tables: Iterable[pa.Table]) -> None:
@@ -58,7 +58,6 @@ def write_table(file: Path, tables: Iterable[pa.Table]) -> None:
     Raises:
         AliError: another ending.
     """
-    import pyarrow as pa
     from pyarrow import csv, parquet
 
     if file.suffix not in (".csv", ".parquet"):
@@ -67,14 +66,29 @@ def write_table(file: Path, tables: Iterable[pa.Table]) -> None:
     with _whole(file) as temporary:
         kind: Any = csv.CSVWriter if file.suffix == ".csv" else parquet.ParquetWriter
         with kind(temporary, first.schema) as writer:
-            held: list[pa.Table] = []  # a row group is some megabytes
             for table in tables:
-                held.append(table)
-                if sum(some.nbytes for some in held) >= 4 * NUMBERS:
-                    writer.write_table(pa.concat_tables(held))
-                    held = []
-            if held:
-                writer.write_table(pa.concat_tables(held).combine_chunks())
+                writer.write_table(table)
+
+
+def blocks(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same rows some megabytes at a time, which are row groups of a Parquet file; each is to be used up before the next.
+
+    They are put together in place: small pieces that were kept would lie between the large ones that come and go, and leave holes
+    that nothing fits into, so that memory would grow after all.
+    """
+    block, filled, went = np.empty((0, 0)), 0, False
+    for some in pieces:
+        if not len(block):
+            block = np.empty((max(1, NUMBERS // max(1, int(np.prod(some.shape[1:])))), *some.shape[1:]), some.dtype)
+        while len(some):
+            n = min(len(block) - filled, len(some))
+            block[filled : filled + n], some = some[:n], some[n:]
+            filled += n
+            if filled == len(block):
+                yield block
+                filled, went = 0, True
+    if filled or not went:
+        yield block[:filled]
 
 
 def read_numbers(file: Path) -> Iterator[np.ndarray]:

@@ -281,7 +281,7 @@ def _write(model, out: Path, pieces: Iterable[Any], columns: int | None = None) 
     if _is_image(model):
         files.write_images(out, pieces, model.preprocess.pixels, columns)
     elif model.columns and out.suffix != ".npy":
-        files.write_table(out, (model.table(x) for x in pieces))
+        files.write_table(out, (model.table(x) for x in files.blocks(pieces)))
     elif out.suffix != ".png":
         files.write_numbers(out, pieces, "x")
     elif model.shape == (2,):

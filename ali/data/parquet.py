@@ -73,10 +73,9 @@ def _part(files: list[File]) -> Part:
 def _open(path: Path) -> File:
     """What a file's schema says."""
     import pyarrow as pa
-    from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with _reader(path) as file:
             schema = file.schema_arrow
     except (pa.ArrowException, OSError) as error:
         raise AliError(f"{path}: not a readable Parquet file ({error})") from None
@@ -106,7 +105,6 @@ def _pictures(files: list[File]) -> Iterator[Picture]:
 
 def _rows(files: list[File]) -> Rows:
     """The pictures by row groups, which is how Parquet can be read in any order. Labels are read at once."""
-    from pyarrow import parquet
 
     labels: list[Label] = []
     known: dict[Label, Label] = {}  # one object for each class, not for each row
@@ -115,7 +113,7 @@ def _rows(files: list[File]) -> Rows:
     total = 0
     for described in files:
         path, image, label, _ = described
-        with parquet.ParquetFile(path) as file:
+        with _reader(path) as file:
             metadata = file.metadata
         row = 0
         for number in range(metadata.num_row_groups):
@@ -155,11 +153,10 @@ def batches(path: Path, columns: list[str] | None = None, rows: int = ROWS, grou
         AliError: the file can not be read.
     """
     import pyarrow as pa
-    from pyarrow import parquet
 
     done = 0
     try:
-        with parquet.ParquetFile(path, buffer_size=2**16, pre_buffer=False) as file:
+        with _reader(path) as file:
             metadata = file.metadata
             held = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
             rows = max(1, min(rows, BYTES * metadata.num_rows // max(1, held)))
@@ -168,6 +165,19 @@ def batches(path: Path, columns: list[str] | None = None, rows: int = ROWS, grou
                 done += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise AliError(f"{path}: not a readable Parquet file, after row {done} ({error})") from None
+
+
+def _reader(path: Path) -> Any:
+    """A file that is read page by page into memory of the system's own: Arrow's allocator takes a gibibyte of address space first."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        return parquet.ParquetFile(path, buffer_size=2**16, pre_buffer=False)
+    finally:
+        pa.set_memory_pool(before)
 
 
 def _bytes(batch: Any, image: str) -> list[bytes | None]:
