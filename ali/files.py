@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["read_images", "read_numbers", "write_images", "write_numbers", "write_table"]
+__all__ = ["read_images", "read_numbers", "write_columns", "write_images", "write_numbers", "write_table"]
 
 import re
 from pathlib import Path
@@ -29,13 +29,27 @@ def write_numbers(file: Path, z: np.ndarray, name: str = "z") -> None:
     Raises:
         AliError: another ending.
     """
+    write_columns(file, {f"{name}{k}": column for k, column in enumerate(z.T)})
+
+
+def write_columns(file: Path, columns: dict[str, np.ndarray], **words: np.ndarray) -> None:
+    """Write named columns of numbers, and in tables also columns of words.
+
+    Arguments:
+        file: ``.npy`` (the numbers alone, (n, d)), ``.csv`` or ``.parquet``.
+        columns: numbers, (n,) each.
+        words: texts, (n,) each.
+
+    Raises:
+        AliError: another ending.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".npy":
-        np.save(file, z)
+        np.save(file, np.stack(list(columns.values()), 1))
         return
     import pyarrow as pa
 
-    write_table(file, pa.table({f"{name}{k}": np.ascontiguousarray(column) for k, column in enumerate(z.T)}))
+    write_table(file, pa.table({name: np.ascontiguousarray(column) for name, column in (columns | words).items()}))
 
 
 def write_table(file: Path, table: pa.Table) -> None:

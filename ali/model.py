@@ -21,7 +21,7 @@ from ali.data import arrays
 from ali.data.source import Data, Source, split
 from ali.data.tables import Column, describe_frame, from_matrix, number_columns, to_matrix
 from ali.errors import AliError
-from ali.games.game import Game, Generates, Infers
+from ali.games.game import Classifies, Game, Generates, Infers, Scores
 from ali.session import Report, Session, device_named, named, stoppable
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
@@ -218,22 +218,56 @@ class Model:
         x = self._like(x1, self._decode(z.flatten(0, 1)))
         return x.reshape(len(x1), steps, *x.shape[1:]) if isinstance(x, Tensor | np.ndarray) else x
 
+    def score(self, x: Any) -> Any:
+        """How strange rows are: the game's anomaly score, higher = stranger.
+
+        Arguments:
+            x: as for :meth:`encode`.
+
+        Returns:
+            Shape (n,): a tensor for a tensor, else an array.
+        """
+        return self._look(x, self._can("score", Scores, "anomaly score").score)
+
+    def classify(self, x: Any) -> Any:
+        """Probabilities of the classes, in the order of ``classes``.
+
+        Arguments:
+            x: as for :meth:`encode`.
+
+        Returns:
+            Shape (n, K): a tensor for a tensor, else an array.
+        """
+        return self._look(x, self._can("classify", Classifies, "classifier").classify)
+
     def table(self, rows: Any) -> Any:
         """Rows of a run on a table as a pyarrow table, with names, types and categories."""
         return from_matrix(rows, self.columns) if isinstance(rows, np.ndarray) else rows
 
     def _encode(self, x: Any, draw: bool = False, seed: int | None = None) -> Tensor:
         game = self._can("encode", Infers, "encoder")
-        if self.columns and not isinstance(x, Tensor | np.ndarray):
-            x = to_matrix(x, self.columns, "x")
 
-        def infer(chunk: Any) -> Tensor:
-            rows = self.preprocess.check(self._tensor(chunk), "x")
-            q = game.encode(self.preprocess.forward(rows.to(self.device)))
+        def infer(rows: Tensor) -> Tensor:
+            q = game.encode(rows)
             return q.rsample() if draw else q.mean
 
         with _noise(seed if draw else None):
-            return self._in_chunks(infer, x)
+            return self._see(x, infer)
+
+    def _see(self, x: Any, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """A function of rows as the networks see them, chunk by chunk."""
+        if self.columns and not isinstance(x, Tensor | np.ndarray):
+            x = to_matrix(x, self.columns, "x")
+
+        def seen(chunk: Any) -> Tensor:
+            rows = self.preprocess.check(self._tensor(chunk), "x")
+            return function(self.preprocess.forward(rows.to(self.device)))
+
+        return self._in_chunks(seen, x)
+
+    def _look(self, x: Any, function: Callable[[Tensor], Tensor]) -> Any:
+        seen = self._see(x, function)
+        return seen if isinstance(x, Tensor) else seen.cpu().numpy()
 
     def _decode(self, z: Tensor) -> Tensor:
         game = self._can("decode", Generates, "decoder")

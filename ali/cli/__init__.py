@@ -121,6 +121,28 @@ def interpolate(
     _write(model, out, walks.reshape(-1, *walks.shape[2:]), columns=steps)
 
 
+def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), recipe: Recipe = None) -> None:
+    """How strange rows are, one number each, higher = stranger: .csv, .parquet or .npy."""
+    from ali import files
+
+    model = _load(run, recipe)
+    files.write_columns(out, {"score": model.score(_rows(model, run, rows))})
+    print(f"wrote {out}")
+
+
+def classify(run: Run, rows: Rows = None, *, out: Out = Path("classes.csv"), recipe: Recipe = None) -> None:
+    """Probabilities of the classes, a column each, and the likeliest class: .csv or .parquet; .npy holds the probabilities alone."""
+    import numpy as np
+
+    from ali import files
+
+    model = _load(run, recipe)
+    probabilities = model.classify(_rows(model, run, rows))
+    names = dict(zip(model.classes, probabilities.T, strict=True))
+    files.write_columns(out, names, likeliest=np.array(model.classes)[probabilities.argmax(1)])
+    print(f"wrote {out}")
+
+
 def evaluate(run: Run, data: Moved = None, *, out: Report = None, recipe: Recipe = None) -> None:
     """Measure a run on rows that it never saw: prints the numbers; writes metrics.json, figures and report.html."""
     from ali.evaluation import report, words
@@ -185,7 +207,7 @@ def application(tokens: list[str]) -> App:
         help_format="plaintext",
         default_parameter=Parameter(negative=(), consume_multiple=True),
     )
-    for verb in (demo, prepare, sample, encode, decode, reconstruct, interpolate, evaluate):
+    for verb in (demo, prepare, sample, encode, decode, reconstruct, interpolate, score, classify, evaluate):
         app.command(verb)
     train = App(name="train", help="Train a game on a data set; its flags are the recipe's arguments.")
     app.command(train)

@@ -117,7 +117,11 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
                 raise AliError(f"recipe {recipe.__name__}: its argument {key!r} needs a default")
             if key in OWN or key in options:
                 raise AliError(f"recipe {recipe.__name__}: every run has {key!r} already; call its argument something else")
-    words = {p.arg_name: p.description or "" for f in (recipes.ali, recipe, reader) for p in parse(inspect.getdoc(f) or "").params}
+    words = {
+        p.arg_name: p.description or ""
+        for f in (recipes.shared, recipes.ali, recipe, reader)
+        for p in parse(inspect.getdoc(f) or "").params
+    }
 
     def flag(name: str, kind: Any, default: Any, help: str) -> inspect.Parameter:
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, Parameter(help=help)])

@@ -95,6 +95,7 @@ def stream(
     start: int = 0,
     transform: Callable[[Tensor], Tensor] = lambda x: x,
     device: torch.device | str = "cpu",
+    labelled: int = 0,
 ) -> Iterator[Batch]:
     """Endless batches: each epoch visits the rows in a new order, and leaves out the few that fill no batch.
 
@@ -104,6 +105,8 @@ def stream(
         batch_size: rows per batch, at most the rows there are.
         start: the step whose batch comes first.
         transform: from the data's units to the network's (:mod:`ali.preprocess`).
+        labelled: so many rows at the beginning of each batch are drawn from those with a known class, in their own endless order;
+            the others come as they come.
     """
     import torch
 
@@ -111,14 +114,25 @@ def stream(
     if isinstance(source.x, np.ndarray):
         x = torch.from_numpy(np.require(source.x, requirements=["C", "W"])).to(device)
     y = None if source.y is None else torch.from_numpy(source.y).to(device)
-    per_epoch = len(source) // batch_size
+    known = np.flatnonzero(source.y >= 0) if labelled and source.y is not None else np.empty(0, np.int64)
+    plain = batch_size - labelled
+    per_epoch = len(source) // plain
     epoch, order = -1, torch.empty(0)
     while True:
         if start // per_epoch != epoch:
             epoch = start // per_epoch
             order = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(len(source))).to(device)
-        first = start % per_epoch * batch_size
-        rows = order[first : first + batch_size]
+        first = start % per_epoch * plain
+        rows = order[first : first + plain]
+        if labelled:
+            rows = torch.cat([torch.from_numpy(_cycle(known, start * labelled, labelled, seed)).to(device), rows])
         batch = torch.from_numpy(source.x[rows.cpu().numpy()]).to(device) if x is None else x[rows]
         yield Batch(transform(batch), None if y is None else y[rows])
         start += 1
+
+
+def _cycle(rows: np.ndarray, first: int, n: int, seed: int) -> np.ndarray:
+    """n rows of an endless sequence, from place ``first`` on: all rows in a new order, again and again."""
+    places = np.arange(first, first + n)
+    rounds = {k: np.random.default_rng((seed, k, 1)).permutation(rows) for k in set((places // len(rows)).tolist())}
+    return np.array([rounds[place // len(rows)][place % len(rows)] for place in places.tolist()])
