@@ -12,3 +12,5 @@ from ali.games.ali import ALI as ALI
 from ali.games.bigan import BiGAN as BiGAN
 from ali.games.game import Game as Game
 from ali.games.game import parameters as parameters
+
+GAMES = (ALI, BiGAN)
