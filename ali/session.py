@@ -126,6 +126,7 @@ class Session:
         device: str = "auto",
         path: str | None = None,
         options: dict[str, Any] | None = None,
+        threads: int | None = None,
         **arguments: Any,
     ) -> Session:
         """Begin a run.
@@ -140,6 +141,7 @@ class Session:
             device: "auto", "cpu", "cuda", ...
             path: where the data was read from, for ``resume``; it stays in ``resume/``, which is nobody else's business.
             options: what the data was opened with.
+            threads: of the CPU; by default 1 for small fully connected games, else as many as PyTorch takes.
             arguments: of the recipe.
 
         Raises:
@@ -171,6 +173,10 @@ class Session:
             "data": options or {},
             "arguments": known | arguments,
         }
+        if threads is not None:
+            if not 1 <= threads <= 1024:
+                raise AliError(f"threads must be at least 1 and at most 1024, got {threads}")
+            config["threads"] = threads
         folder = Path(out)
         if folder.exists():
             how = f"resume it with `ali train --resume {folder}`, " if (folder / "config.json").exists() else ""
@@ -262,8 +268,19 @@ class Session:
             raise AliError(f"save_every counts seconds: at least 0, got {save_every}")
         if not (self.folder / "config.json").exists():
             self._create()
-        with threads(self.config["threads"]):
+        with self._alone(), threads(self.config["threads"]):
             yield from self._play(save_every)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two processes that trained one run would write over each other's checkpoints. A killed one leaves no lock behind."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.folder / "resume" / ".lock", timeout=0):
+                yield
+        except Timeout:
+            raise AliError(f"{self.folder}: another process is training this run; wait until it is done, or stop it") from None
 
     def _mean(self) -> torch.Tensor | None:
         """The mean training image, over at most 20,000 of them: what the paper's decoders begin with."""

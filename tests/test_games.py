@@ -200,7 +200,7 @@ def gradient(loss: Tensor, module: nn.Module) -> list[Tensor]:
     ("objective", "loss_d", "loss_g"),
     [("nonsaturating", 2 * LOG2, 2 * LOG2), ("minimax", 2 * LOG2, -2 * LOG2), ("relativistic", LOG2, LOG2), ("hinge", 2.0, 0.0)],
 )
-@pytest.mark.parametrize("make", (games.ALI, games.BiGAN))
+@pytest.mark.parametrize("make", [games.ALI, games.BiGAN])
 def test_losses_of_a_discriminator_that_knows_nothing(make, objective, loss_d, loss_g, xz):
     x, z = xz
     lost = losses(Line(u=0, v=0, c=0).game(z, make, objective=OBJECTIVES[objective]), x)
@@ -208,7 +208,7 @@ def test_losses_of_a_discriminator_that_knows_nothing(make, objective, loss_d, l
     assert lost["generator"].item() == pytest.approx(loss_g, abs=1e-14)
 
 
-@pytest.mark.parametrize("make", (games.ALI, games.BiGAN))
+@pytest.mark.parametrize("make", [games.ALI, games.BiGAN])
 def test_gradient_of_the_one_layer_game_is_that_derived_by_hand(make, xz):
     (x, z), line, gamma, cycle, regression = xz, Line(), 0.25, 2.0, 0.7
     game = line.game(z, make, penalty=gamma, cycle=cycle, regression=regression)
