@@ -11,11 +11,12 @@ __all__ = ["Metadata", "read"]
 import json
 import os
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ali.data import labels, tables
-from ali.data.labels import Chosen, Kind, Label
+from ali.data.labels import NOTHING, Chosen, Kind, Label
 from ali.errors import AliError
 
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -61,14 +62,13 @@ def read(folder: Path, pictures: Iterable[Path], asked: Chosen) -> Metadata | No
         AliError: a file that can not be read or lacks a column that is named, an attribute that is no number, a picture with two rows.
     """
     pictures = list(pictures)
-    places = {
-        parent for file in {picture.parent for picture in pictures} for parent in (file, *file.parents) if parent.is_relative_to(folder)
-    }
-    files = [place / name for place in sorted(places) for name in NAMES if (place / name).is_file()]
-    twice = next((a for a, b in zip(files, files[1:], strict=False) if a.parent == b.parent), None)
+    below = {picture.parent for picture in pictures}
+    places = sorted({place for lowest in below for place in (lowest, *lowest.parents) if place.is_relative_to(folder)})
+    files = [place / name for place in places for name in NAMES if (place / name).is_file()]
+    twice = next((a for a, b in pairwise(files) if a.parent == b.parent), None)
     if twice is not None:
         raise AliError(f"{twice.parent}: several files of metadata lie here, {twice.name} first: keep one of them")
-    if not files and asked != Chosen():
+    if not files and asked != NOTHING:
         raise AliError(f"{folder}: no metadata.csv, .jsonl or .parquet lies beside the pictures, to hold {asked}")
     known, notes = {os.path.normpath(picture) for picture in pictures}, []
     found: dict[str, Label] = {}
@@ -76,7 +76,7 @@ def read(folder: Path, pictures: Iterable[Path], asked: Chosen) -> Metadata | No
     for file in files:
         columns = _columns(file)
         if FILE not in columns:
-            if asked != Chosen():
+            if asked != NOTHING:
                 raise AliError(f"{file}: no column {FILE!r}, which names the pictures; its columns are {', '.join(columns)}")
             notes.append(f"{file} was not read: it has no column {FILE!r}, which names the pictures")
             continue
@@ -88,9 +88,9 @@ def read(folder: Path, pictures: Iterable[Path], asked: Chosen) -> Metadata | No
                 f"{file}: columns to read differ: here {chosen[file]}, but in {one} {chosen[one]}; name them with --label or --attributes"
             )
         idle = _rows(file, columns, kinds, chosen[file], known, found)
-        if idle and chosen[file] != Chosen():
+        if idle and chosen[file] != NOTHING:
             notes.append(f"rows of {file} whose picture is not there: {idle:,}")
-    if not any(one != Chosen() for one in chosen.values()):
+    if not any(one != NOTHING for one in chosen.values()):
         return Metadata([], {}, (), notes) if notes else None
     attributes = next(iter(chosen.values())).attributes
     return Metadata(list(chosen), found, attributes, notes)
@@ -161,7 +161,7 @@ def _kind(cells: list[Any]) -> Kind:
     words = {str(cell).strip().lower() for cell in present}
     if words and (words <= {"true", "false"} or words <= {"0", "1"} or words <= {"0.0", "1.0"}):
         return "boolean"
-    values = [None if isinstance(cell, bool) else tables.number(cell) for cell in present]
+    values = [None if isinstance(cell, bool) else tables.finite(cell) for cell in present]
     if any(value is None for value in values):
         return "text"
     return "integer" if all(float(value).is_integer() for value in values if value is not None) else "number"

@@ -246,9 +246,7 @@ def _other_numbers(path: str, part: str, hold_out: float) -> Data:
     there = [name for name in known if any(file.name.lower().startswith(name) for file in files)]
     if not there:
         if part not in ("auto", "train"):
-            raise AliError(
-                f"{path}: part {part!r} is chosen among SVHN's .mat files, or train-*, test-* and extra-*.parquet; none are here"
-            )
+            raise AliError(f"{path}: part {part!r} is chosen among SVHN's .mat files, or train-* and extra-*.parquet; none are here")
         return _other(path, hold_out, "a folder with test_32x32.mat and train_32x32.mat, extra_32x32.mat or both")
     train = (there[-1],) if part == "auto" else tuple(part.split("+"))
     return images.read(path, *parquet.parts(place, train=train), hold_out=hold_out)

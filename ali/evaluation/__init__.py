@@ -6,6 +6,7 @@ __all__ = ["evaluate"]
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,17 +79,14 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     if model.columns:
         values |= _table(model, train, test, x_tilde, scaled, seed)
     taught, asked = train.labelled(), test.labelled()
-    if len(taught) and len(asked):
-        known, unseen = train.rows(taught), test.rows(asked)
-
-        def near(a: np.ndarray, b: np.ndarray) -> float:
-            return metrics.nearest_neighbour_accuracy(a, known.y, b, unseen.y)
-
-        raw = near(scaled(known.x), scaled(unseen.x))
+    if train.y is not None and test.y is not None and len(taught) and len(asked):
+        near = partial(metrics.nearest_neighbour_accuracy, train_y=train.y[taught], test_y=test.y[asked])
+        known, unseen = train.x[taught], x[asked]
+        raw = near(scaled(known), test=scaled(unseen))
         values |= {
-            "label_kept": near(scaled(known.x), scaled(x_hat[asked])),
+            "label_kept": near(scaled(known), test=scaled(x_hat[asked])),
             "label_kept_ceiling": raw,
-            "nn_codes": near(model.encode(known.x), model.encode(unseen.x)),
+            "nn_codes": near(model.encode(known), test=model.encode(unseen)),
             "nn_pixels": raw,
         }
     shape = model.config["data"].get("shape") if model.config["dataset"] == "mixture" else None
