@@ -76,7 +76,7 @@ def choose(kinds: Mapping[str, Kind], asked: Chosen, where: str) -> Chosen:
     return Chosen(None, tuple(name for name, kind in kinds.items() if kind == "boolean"))
 
 
-def class_of(cell: Any) -> int | str | None:
+def class_of(cell: Any) -> Any:
     """The class that a cell names; None for an empty one."""
     if cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and math.isnan(cell)):
         return None

@@ -162,6 +162,7 @@ def _kind(cells: list[Any]) -> Kind:
     if words and (words <= {"true", "false"} or words <= {"0", "1"} or words <= {"0.0", "1.0"}):
         return "boolean"
     values = [None if isinstance(cell, bool) else tables.finite(cell) for cell in present]
-    if any(value is None for value in values):
-        return "text"
+    words_of = [cell for cell, value in zip(present, values, strict=True) if value is None]
+    if words_of:
+        return "text" if all(isinstance(cell, bool | str) for cell in words_of) else "other"
     return "integer" if all(float(value).is_integer() for value in values if value is not None) else "number"

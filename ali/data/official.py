@@ -249,6 +249,9 @@ def _other_numbers(path: str, part: str, hold_out: float) -> Data:
             raise AliError(f"{path}: part {part!r} is chosen among SVHN's .mat files, or train-* and extra-*.parquet; none are here")
         return _other(path, hold_out, "a folder with test_32x32.mat and train_32x32.mat, extra_32x32.mat or both")
     train = (there[-1],) if part == "auto" else tuple(part.split("+"))
+    lacking = next((name for name in train if name not in there), None)
+    if lacking is not None:
+        raise AliError(f"{path}: no file called {lacking}-*.parquet is here")
     return images.read(path, *parquet.parts(place, train=train), hold_out=hold_out)
 
 

@@ -43,25 +43,23 @@ def parts(place: Path, asked: Chosen = NOTHING, train: Sequence[str] = ("train",
     Arguments:
         place: a file, or a folder with at least one; ``valid*`` stands in for ``test*``.
         asked: the columns to read, if they are named.
-        train: parts to learn from.
+        train: parts to learn from, as far as they are there; if none is, everything is one part.
 
     Returns:
         Training part and held-out part, or one part, and what there is to say.
 
     Raises:
-        AliError: a file that can not be read or has no column of images, labels that are none, a part to learn from that is not there.
+        AliError: a file that can not be read or has no column of images, labels that are none.
     """
-    files = [_open(file, asked) for file in find(place)]
-    named = {part: [file for file in files if file.path.name.lower().startswith(part)] for part in (*train, "test", "val")}
+    files = find(place)
+    named = {part: [file for file in files if file.name.lower().startswith(part)] for part in (*train, "test", "val")}
     learned, held = [file for part in train for file in named[part]], named["test"] or named["val"]
-    lacking = next((part for part in train if not named[part]), None)
-    if lacking not in (None, "train"):
-        raise AliError(f"{place}: no file called {lacking}-*.parquet is here")
     if place.is_file() or not learned:
-        chosen = [files]
+        taken = [files]
     else:
-        chosen = [learned, held] if held else [learned]
-    left = [file.path.name for file in files if not any(file in part for part in chosen)]
+        taken = [learned, held] if held else [learned]
+    left = [file.name for file in files if not any(file in part for part in taken)]
+    chosen = [[_open(file, asked) for file in part] for part in taken]
     first = chosen[0][0]
     other = next((file for part in chosen for file in part if file.chosen.attributes != first.chosen.attributes), None)
     if other is not None:

@@ -13,6 +13,7 @@ import csv
 import math
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -214,9 +215,11 @@ def _read_csv(file: Path, delimiter: str | None, encoding: str | None) -> pa.Tab
     if len(delimiter) != 1:
         raise AliError(f"a delimiter is one character, got {delimiter!r}")
     try:
-        lines = [(number, line) for number, line in enumerate(csv.reader(text.splitlines(keepends=True), delimiter=delimiter), 1) if line]
-    except csv.Error as error:
+        lines = [(number, line) for number, line in enumerate(csv.reader(StringIO(text, newline=""), delimiter=delimiter), 1) if line]
+    except (csv.Error, ValueError) as error:
         raise AliError(f"{file}: not a readable CSV file ({error})") from None
+    if not lines:
+        raise AliError(f"{file}: the file is empty")
     names = [name.strip() for name in lines[0][1]]
     for number, line in lines:
         if len(line) != len(names):
