@@ -443,7 +443,7 @@ BAD_MATS = {
     "too few labels": (mat(1, [1, 2], y=np.uint8([[1]])), r"2 images, but labels of shape \(1,\)"),
     "a label too large": (mat(1, [1, 11]), "row 1 has label 11; labels go from 1 to 10"),
     "a label too small": (mat(1, [0, 1]), "row 0 has label 0"),
-    "words as labels": (mat(1, [1, 2], y="ab"), "numbers as labels"),
+    "words as labels": (mat(1, [1, 2], y="ab"), "y holds no real numbers"),
 }
 
 

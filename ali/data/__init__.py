@@ -10,6 +10,7 @@ labels.py      classes and attributes: which columns hold them, how they are num
 images.py      images from any of the next four: one size, one mode, what is done with bad ones
 arrays.py      arrays in memory, .npy, .npz
 folders.py     folders of picture files, with parts and classes
+matlab.py      MATLAB files: arrays of numbers
 metadata.py    metadata.csv beside pictures: their classes and attributes
 parquet.py     images in Parquet files
 store.py       images decoded once, read row by row: for data larger than memory

@@ -25,6 +25,7 @@ import hashlib
 import os
 import re
 import warnings
+import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -35,7 +36,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ali.data import images, parquet
+from ali.data import images, matlab, parquet
 from ali.data.source import Data, Source
 from ali.errors import AliError
 
@@ -436,22 +437,17 @@ def _objects(x: np.ndarray, y: np.ndarray, file: Path) -> Source:
 
 
 def _numbers(file: Path) -> Source:
-    from scipy.io import loadmat
-
     try:
         with open(file, "rb") as opened:
             md5 = hashlib.file_digest(opened, _md5).hexdigest()
-            opened.seek(0)
-            found = loadmat(opened, variable_names=["X", "y"])
+        found = matlab.read(file, {"X", "y"})
         x, y = found["X"], found["y"].ravel()
     except FileNotFoundError:
         raise AliError(f"{file}: is missing among the official files") from None
-    except Exception as error:  # damaged bytes raise anything
+    except (OSError, ValueError, KeyError, zlib.error) as error:
         raise AliError(f"{file}: not a MATLAB file with images X and labels y ({type(error).__name__}: {error})") from None
     if x.ndim != 4 or x.shape[:3] != (32, 32, 3) or x.dtype != np.uint8:
         raise AliError(f"{file}: expected X of shape (32, 32, 3, n) and type uint8, found {x.shape} and {x.dtype}")
-    if y.dtype.kind not in "iuf":
-        raise AliError(f"{file}: expected numbers as labels y, found type {y.dtype}")
     _check_labels(y, x.shape[3], 1, 10, file)
     _compare(file, md5, file.name)
     return Source(np.ascontiguousarray(x.transpose(3, 0, 1, 2)), y.astype(np.int64) % 10, DIGITS)
