@@ -115,7 +115,7 @@ def _matrix(content: _Content, names: set[str], order: str) -> tuple[str, np.nda
             n = min(BLOCK, size - first)
             x[first : first + n] = np.frombuffer(content.read(n), np.uint8)
     with np.errstate(invalid="ignore"):
-        return word, x.view(np.dtype(TYPES[kind]).newbyteorder(order)).reshape(shape, order="F").astype(CLASSES[about & 0xFF], copy=False)
+        return word, x.view(np.dtype(order + TYPES[kind])).reshape(shape, order="F").astype(CLASSES[about & 0xFF], copy=False)
 
 
 def _tag(content: _Content, order: str) -> tuple[int, int, bytes | None]:
