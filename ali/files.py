@@ -6,12 +6,12 @@ and appear whole or not at all.
 
 from __future__ import annotations
 
-__all__ = ["blocks", "read_images", "read_numbers", "write_images", "write_numbers", "write_table"]
+__all__ = ["blocks", "read_images", "read_numbers", "write_columns", "write_images", "write_numbers", "write_table"]
 
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -42,14 +42,28 @@ def write_numbers(file: Path, pieces: Iterable[np.ndarray], name: str = "z") -> 
     Raises:
         AliError: another ending.
     """
+    write_columns(file, pieces, lambda z: {f"{name}{k}": column for k, column in enumerate(z.T)})
+
+
+def write_columns(file: Path, pieces: Iterable[np.ndarray], columns: Callable[[np.ndarray], dict[str, np.ndarray]]) -> None:
+    """Write rows of numbers; of a table the columns have names, and there may be more of them.
+
+    Arguments:
+        file: ``.npy`` (the numbers alone), ``.csv`` or ``.parquet``.
+        pieces: each of shape (n, d).
+        columns: of such rows by their names, numbers or texts, (n,) each.
+
+    Raises:
+        AliError: another ending.
+    """
     if file.suffix == ".npy":
         return _write_array(file, pieces)
     import pyarrow as pa
 
-    def table(z: np.ndarray) -> pa.Table:
-        return pa.table({f"{name}{k}": np.ascontiguousarray(column) for k, column in enumerate(z.T)})
+    def table(rows: np.ndarray) -> pa.Table:
+        return pa.table({name: np.ascontiguousarray(column) for name, column in columns(rows).items()})
 
-    write_table(file, (table(z) for z in blocks(pieces)))
+    write_table(file, (table(rows) for rows in blocks(pieces)))
 
 
 def write_table(file: Path, tables: Iterable[pa.Table]) -> None:
@@ -188,7 +202,8 @@ def _picture(file: Path, shape: tuple[int, ...]) -> np.ndarray:
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes raise anything: of Pillow, zlib, struct
-        raise AliError(f"{file}: not a readable picture ({error})") from None
+        other = "" if file.suffix.lower() in folders.SUFFIXES else "; images are read from .npy, a picture, or a folder of pictures"
+        raise AliError(f"{file}: not a readable picture ({error}){other}") from None
     if picture.shape[:2] != tuple(shape[:2]):
         raise AliError(f"{file}: {picture.shape[1]} x {picture.shape[0]} pixels; this run knows {shape[1]} x {shape[0]}: resize it first")
     return picture.reshape(shape)

@@ -6,8 +6,6 @@ __all__ = ["Model", "load", "open_data"]
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
@@ -16,16 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ali import checkpoint, preprocess, recipes
-from ali.data import arrays
-from ali.data.source import Data, Source, split
-from ali.data.tables import Column, describe_frame, from_matrix, number_columns, to_matrix
+from ali import checkpoint, pieces, preprocess, recipes
+from ali.data.source import Data, split
+from ali.data.tables import Column, from_matrix, in_memory, to_matrix
 from ali.errors import AliError
-from ali.games.game import Game, Generates, Infers
+from ali.games.game import Classifies, Game, Generates, Infers, Scores
 from ali.session import Report, Session, device_named, named, stoppable
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
 DRAWN = 2**14  # codes that are drawn together
+Verb = Literal["encode", "decode", "reconstruct", "score", "classify"]
 
 
 class Model:
@@ -43,16 +41,12 @@ class Model:
         self.shape: tuple[int, ...] = preprocess.shape
         self.columns: tuple[Column, ...] = preprocess.columns
         self.device = next(game.parameters()).device
+        self._at_once = max(1, min(1000, CHUNK // max(1, math.prod(self.shape))))  # rows that are looked at together
 
     @property
     def latent(self) -> int:
         """Dimension of z."""
         return self._can("tell its latent dimension", Generates, "decoder").prior.dim
-
-    @property
-    def _mixed(self) -> bool:
-        """Are there columns that an array can not hold without a key to it?"""
-        return any(column.categories or column.missing for column in self.columns)
 
     @staticmethod
     def train(
@@ -92,7 +86,7 @@ class Model:
             opened = {key: p.default for key, p in known.items() if p.default is not p.empty} | opened
             rows = entry.open(path, **opened)
         else:
-            rows = split(_source(data, dataset == "table"), 0.1 if hold_out is None else hold_out)
+            rows = split(in_memory(data, dataset == "table"), 0.1 if hold_out is None else hold_out)
         session = Session.start(dataset, rows, out, path=path, options=opened, **options)
         return Model._play(session, report, options["recipe"] if callable(options.get("recipe")) else None)
 
@@ -152,8 +146,7 @@ class Model:
         Raises:
             AliError: rows of another shape, or out of the range of the training data.
         """
-        z = self._encode(x, draw, seed)
-        return z if isinstance(x, Tensor) else z.cpu().numpy()
+        return self._look("encode", x, draw, seed)
 
     def decode(self, z: Any) -> Any:
         """Generate the rows that codes stand for: the mean of p(x | z).
@@ -167,10 +160,11 @@ class Model:
         Raises:
             AliError: codes of another dimension, or not finite.
         """
-        x = self._decode(self._tensor(z))
+        x = self._all("decode", self._tensor(z))
         if isinstance(z, Tensor):
             return x
-        return from_matrix(x.cpu().numpy(), self.columns) if self._mixed else x.cpu().numpy()
+        mixed = any(column.categories or column.missing for column in self.columns)  # what an array can not hold without a key to it
+        return from_matrix(x.cpu().numpy(), self.columns) if mixed else x.cpu().numpy()
 
     def reconstruct(self, x: Any, *, draw: bool = False, seed: int | None = None) -> Any:
         """Encode, then decode: rows of the kind that was given.
@@ -178,7 +172,7 @@ class Model:
         Arguments:
             x, draw, seed: as for :meth:`encode`.
         """
-        return self._like(x, self._decode(self._encode(x, draw, seed)))
+        return self._like(x, self._all("reconstruct", x, draw, seed))
 
     def codes(self, n: int, *, seed: int | None = None) -> Iterator[np.ndarray]:
         """Codes drawn from the prior, piece by piece: what :meth:`sample` decodes.
@@ -189,20 +183,18 @@ class Model:
         game = self._can("sample", Generates, "decoder")
         if not 1 <= n < 2**31:
             raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
-        with _noise(seed):
+        with pieces.noise(seed):
             while n:
                 # On the CPU noise comes in sixteens, so that pieces like these hold what a single draw would.
                 some = n if n < DRAWN + 16 else DRAWN
                 yield game.prior.sample(some).cpu().numpy()
                 n -= some
 
-    def each(
-        self, verb: Literal["encode", "decode", "reconstruct"], rows: Any, *, draw: bool = False, seed: int | None = None
-    ) -> Iterator[np.ndarray]:
+    def each(self, verb: Verb, rows: Any, *, draw: bool = False, seed: int | None = None) -> Iterator[np.ndarray]:
         """A verb for more rows than fit into memory: the same numbers, an array for some rows after the other.
 
         Arguments:
-            verb: "encode", "decode" or "reconstruct".
+            verb: "encode", "decode", "reconstruct", "score" or "classify".
             rows: rows or codes that are read when they are asked for by slices (:class:`ali.data.store.Stored`), or arrays of some
                 rows each, one after the other.
             draw, seed: as for :meth:`encode`.
@@ -210,12 +202,8 @@ class Model:
         Raises:
             AliError: as for the verb.
         """
-        pieces: Iterator[Any] = self._pieces(rows) if hasattr(rows, "shape") else self._regrouped(rows)
-        if verb != "decode":
-            pieces = self._encoded(pieces, draw, seed)
-        if verb != "encode":
-            pieces = self._decoded(pieces)
-        return (some.cpu().numpy() for some in pieces)
+        cut = pieces.cut(rows, self._at_once) if hasattr(rows, "shape") else pieces.regrouped(rows, self._at_once)
+        return (some.cpu().numpy() for some in self._each(verb, cut, draw, seed))
 
     def interpolate(self, x1: Any, x2: Any, steps: int = 9, *, how: Literal["linear", "spherical"] = "linear") -> Any:
         r"""Rows between two rows: encode both, walk between the codes, decode (section 4.2, which draws codes; here they are means).
@@ -239,7 +227,7 @@ class Model:
             raise AliError(f"unknown way {how!r}: choose linear or spherical")
         if len(x1) != len(x2):
             raise AliError(f"x1 has {len(x1)} rows and x2 has {len(x2)}: a walk needs one of each")
-        z1, z2 = self._encode(x1)[:, None], self._encode(x2)[:, None]
+        z1, z2 = self._all("encode", x1)[:, None], self._all("encode", x2)[:, None]
         t = torch.linspace(0, 1, steps, device=self.device)[:, None]
         if how == "spherical":
             cosine = torch.nn.functional.cosine_similarity(z1, z2, dim=-1).clamp(-1, 1)[..., None]
@@ -249,34 +237,77 @@ class Model:
             z = torch.where(omega.sin() < 1e-3, (1 - t) * z1 + t * z2, sphere)
         else:
             z = (1 - t) * z1 + t * z2
-        x = self._like(x1, self._decode(z.flatten(0, 1)))
+        x = self._like(x1, self._all("decode", z.flatten(0, 1)))
         return x.reshape(len(x1), steps, *x.shape[1:]) if isinstance(x, Tensor | np.ndarray) else x
+
+    def score(self, x: Any) -> Any:
+        """How strange rows are: the game's anomaly score, higher = stranger.
+
+        Arguments:
+            x: as for :meth:`encode`.
+
+        Returns:
+            Shape (n,): a tensor for a tensor, else an array.
+        """
+        return self._look("score", x)
+
+    def classify(self, x: Any) -> Any:
+        """Probabilities of the classes, in the order of ``classes``.
+
+        Arguments:
+            x: as for :meth:`encode`.
+
+        Returns:
+            Shape (n, K): a tensor for a tensor, else an array.
+        """
+        return self._look("classify", x)
 
     def table(self, rows: Any) -> Any:
         """Rows of a run on a table as a pyarrow table, with names, types and categories."""
         return from_matrix(rows, self.columns) if isinstance(rows, np.ndarray) else rows
 
-    def _encode(self, x: Any, draw: bool = False, seed: int | None = None) -> Tensor:
-        if self.columns and not isinstance(x, Tensor | np.ndarray):
-            x = to_matrix(x, self.columns, "x")
-        return torch.cat(list(self._encoded(self._pieces(x), draw, seed)))
+    def _look(self, verb: Verb, x: Any, draw: bool = False, seed: int | None = None) -> Any:
+        seen = self._all(verb, x, draw, seed)
+        return seen if isinstance(x, Tensor) else seen.cpu().numpy()
 
-    def _encoded(self, pieces: Iterable[Any], draw: bool, seed: int | None) -> Iterator[Tensor]:
+    def _all(self, verb: Verb, x: Any, draw: bool = False, seed: int | None = None) -> Tensor:
+        """A verb for rows of any kind, or codes, that are in memory."""
+        x = to_matrix(x, self.columns, "x") if self.columns and not isinstance(x, Tensor | np.ndarray) else x
+        return torch.cat(list(self._each(verb, pieces.cut(x, self._at_once), draw, seed)))
+
+    def _each(self, verb: Verb, rows: Iterable[Any], draw: bool, seed: int | None) -> Iterator[Tensor]:
+        if verb == "score":
+            return self._seen(rows, self._can("score", Scores, "anomaly score").score)
+        if verb == "classify":
+            return self._seen(rows, self._can("classify", Classifies, "classifier").classify)
+        if verb == "decode":
+            return self._decoded(rows)
+        z = self._encoded(rows, draw, seed)
+        return z if verb == "encode" else self._decoded(z)
+
+    def _encoded(self, rows: Iterable[Any], draw: bool, seed: int | None) -> Iterator[Tensor]:
         game = self._can("encode", Infers, "encoder")
-        with _noise(seed if draw else None):
-            for what, piece in _called("x", pieces):
-                rows = self.preprocess.check(self._tensor(piece), what)
-                with torch.no_grad():
-                    q = game.encode(self.preprocess.forward(rows.to(self.device)))
-                    z = q.rsample() if draw else q.mean
-                yield z
 
-    def _decode(self, z: Tensor) -> Tensor:
-        return torch.cat(list(self._decoded(self._pieces(z))))
+        def infer(x: Tensor) -> Tensor:
+            q = game.encode(x)
+            return q.rsample() if draw else q.mean
 
-    def _decoded(self, pieces: Iterable[Any]) -> Iterator[Tensor]:
+        with pieces.noise(seed if draw else None):
+            yield from self._seen(rows, infer)
+
+    def _seen(self, rows: Iterable[Any], function: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+        """A function of rows as the networks see them."""
+
+        def see(what: str, piece: Any) -> Tensor:
+            x = self.preprocess.check(self._tensor(piece), what)
+            with torch.no_grad():
+                return function(self.preprocess.forward(x.to(self.device)))
+
+        return (see(what, piece) for what, piece in pieces.called("x", rows))
+
+    def _decoded(self, rows: Iterable[Any]) -> Iterator[Tensor]:
         game = self._can("decode", Generates, "decoder")
-        for what, piece in _called("z", pieces):
+        for what, piece in pieces.called("z", rows):
             codes = self._tensor(piece).to(torch.get_default_dtype())
             if codes.ndim != 2 or codes.shape[1] != game.prior.dim:
                 raise AliError(f"{what}: this run's codes have shape (n, {game.prior.dim}), got {tuple(codes.shape)}")
@@ -285,24 +316,6 @@ class Model:
             with torch.no_grad():
                 x = self.preprocess.inverse(game.decode(codes.to(self.device)).mean)
             yield x
-
-    @property
-    def _at_once(self) -> int:
-        """How many rows are looked at together."""
-        return max(1, min(1000, CHUNK // max(1, math.prod(self.shape))))
-
-    def _pieces(self, rows: Any) -> Iterator[Any]:
-        return (rows[first : first + self._at_once] for first in range(0, max(1, len(rows)), self._at_once))
-
-    def _regrouped(self, arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """The same pieces of arrays that come one after the other; at least one piece, that may be empty."""
-        held = np.empty(0)
-        for some in arrays:
-            held = np.concatenate([held, some]) if len(held) else some
-            while len(held) > self._at_once:
-                yield held[: self._at_once]
-                held = held[self._at_once :]
-        yield held
 
     def _like(self, given: Any, rows: Tensor) -> Any:
         """Rows of the kind that was given: a tensor, an array, a pandas data frame, or a pyarrow table."""
@@ -384,32 +397,3 @@ def open_data(run: str | Path, path: str | None = None) -> Data:
             "give it the same data (--data)"
         )
     return data
-
-
-def _called(name: str, pieces: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """What messages, which count rows from the first of a piece, call each piece."""
-    first = 0
-    for piece in pieces:
-        yield name if first == 0 else f"{name}, rows from {first:,} on", piece
-        first += len(piece)
-
-
-def _source(data: Any, is_table: bool) -> Source:
-    """Rows in memory: an array, a pair (x, y), or a data frame."""
-    x: Any
-    x, y = data if isinstance(data, tuple) else (data, None)
-    if is_table and not isinstance(x, np.ndarray):
-        return describe_frame(x, y)
-    source = arrays.check(x, y, (2,) if is_table else (3, 4), "data")
-    return replace(source, columns=number_columns(source.x.shape[1])) if is_table else source
-
-
-@contextmanager
-def _noise(seed: int | None) -> Iterator[None]:
-    """Fix torch's noise for a while, and leave it as it was; do nothing without a seed."""
-    if seed is not None and not 0 <= seed < 2**63:
-        raise AliError(f"seed must be at least 0 and below 2^63, got {seed}")
-    with torch.random.fork_rng(enabled=seed is not None):
-        if seed is not None:
-            torch.manual_seed(seed)
-        yield

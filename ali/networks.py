@@ -10,7 +10,7 @@ it by what it calls. Which family a conditional returns is chosen by which class
 
 from __future__ import annotations
 
-__all__ = ["Conditional", "Deterministic", "Discriminator", "Gaussian", "ImplicitConditional"]
+__all__ = ["Conditional", "Critic", "Deterministic", "Discriminator", "Gaussian", "ImplicitConditional", "Joined"]
 
 import abc
 
@@ -23,10 +23,10 @@ from ali.table import Network
 
 
 class Conditional(nn.Module, abc.ABC):
-    """A network that returns a distribution for each row of its input."""
+    """A network that returns a distribution for each row of its input, and of what joins it there (a label's embedding)."""
 
     @abc.abstractmethod
-    def forward(self, u: Tensor) -> Distribution: ...
+    def forward(self, u: Tensor, *others: Tensor) -> Distribution: ...
 
 
 class Gaussian(Conditional):
@@ -40,24 +40,24 @@ class Gaussian(Conditional):
             because x and a noisy z can match jointly while they stay nearly independent (Li et al. 2017, ALICE).
     """
 
-    def __init__(self, network: Network, log_sigma_0: float = 0.0):
+    def __init__(self, network: nn.Module, log_sigma_0: float = 0.0):
         super().__init__()
         self.network, self.log_sigma_0 = network, log_sigma_0
 
-    def forward(self, u: Float[Tensor, "n ..."]) -> DiagonalNormal:
-        mu, h = self.network(u).chunk(2, dim=1)
+    def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> DiagonalNormal:
+        mu, h = self.network(u, *others).chunk(2, dim=1)
         return DiagonalNormal(mu, h + self.log_sigma_0)
 
 
 class Deterministic(Conditional):
     """All mass on the network's output, shape (n, ...): a Dirac."""
 
-    def __init__(self, network: Network):
+    def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, u: Float[Tensor, "n ..."]) -> Dirac:
-        return Dirac(self.network(u))
+    def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Dirac:
+        return Dirac(self.network(u, *others))
 
 
 class ImplicitConditional(Conditional):
@@ -70,33 +70,76 @@ class ImplicitConditional(Conditional):
         noise: numbers, or maps, of :math:`\epsilon`.
     """
 
-    def __init__(self, network: Network, noise: int):
+    def __init__(self, network: nn.Module, noise: int):
         super().__init__()
         self.network, self.noise = network, noise
 
-    def forward(self, u: Float[Tensor, "n ..."]) -> Implicit:
+    def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Implicit:
         return Implicit(
-            lambda epsilon: self.network(torch.cat([u, epsilon], 1)),
+            lambda epsilon: self.network(torch.cat([u, epsilon], 1), *others),
             u.new_zeros(len(u), self.noise, *u.shape[2:]),
         )
+
+
+class Joined(nn.Module):
+    """A network whose last rows see other numbers, too: a label's embedding beside the features, or beside the code.
+
+    Arguments:
+        body: (n, ...) to (n, c, ...): the rows before; None for none.
+        head: (n, c + e, ...) to (n, k, ...): the rows after.
+    """
+
+    def __init__(self, body: Network | None, head: Network):
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Tensor:
+        features = u if self.body is None else self.body(u)
+        return self.head(torch.cat([features.flatten(1), *others], 1))
 
 
 class Discriminator(nn.Module):
     r"""D(x, z): one stack on x, one on z, and one on the two joined along the channels (Tables 3 to 6).
 
     Returns the *logit* of the probability that a pair comes from the encoder: with the optimal D of eq. 5 it is
-    :math:`\log q(x, z) / p(x, z)`.
+    :math:`\log q(x, z) / p(x, z)`. What else it is to see (a label's embedding) joins after the stacks.
 
     Arguments:
         d_x: (n, ...) to (n, c_x, 1, 1) or (n, c_x).
         d_z: (n, d) to (n, c_z, 1, 1) or (n, c_z).
-        d_xz: (n, c_x + c_z, ...) to (n, 1, ...), built with ``logits=True``.
+        d_xz: (n, c_x + c_z, ...) to (n, k, ...), built with ``logits=True``.
+
+    Returns:
+        Shape (n,) where d_xz has one output, else (n, k).
     """
 
     def __init__(self, d_x: Network, d_z: Network, d_xz: Network):
         super().__init__()
         self.d_x, self.d_z, self.d_xz = d_x, d_z, d_xz
 
-    def forward(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        joined = torch.cat([self.d_x(x).flatten(1), self.d_z(z).flatten(1)], 1)
-        return self.d_xz(joined).flatten()
+    def forward(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
+        return _logits(self.d_xz(torch.cat([self.d_x(x).flatten(1), self.d_z(z).flatten(1), *others], 1)))
+
+
+class Critic(nn.Module):
+    """D(x) of a plain GAN, or D(z): the stack on one input, and the joint rows on that alone.
+
+    Arguments:
+        body: (n, ...) to (n, c, 1, 1) or (n, c).
+        head: (n, c, ...) to (n, k, ...), built with ``logits=True``.
+
+    Returns:
+        Shape (n,) where the head has one output, else (n, k).
+    """
+
+    def __init__(self, body: Network, head: Network):
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
+        return _logits(self.head(torch.cat([self.body(u).flatten(1), *others], 1)))
+
+
+def _logits(outputs: Tensor) -> Tensor:
+    logits = outputs.flatten(1)
+    return logits[:, 0] if logits.shape[1] == 1 else logits

@@ -12,7 +12,7 @@ No network of its own lives here. To add an objective, write it and add its line
 
 from __future__ import annotations
 
-__all__ = ["OBJECTIVES", "Objective", "gradient_penalty", "hinge", "minimax", "nonsaturating", "refuse_batch_norm", "relativistic"]
+__all__ = ["OBJECTIVES", "Objective", "gradient_penalty", "hinge", "minimax", "named", "nonsaturating", "refuse_batch_norm", "relativistic"]
 
 from collections.abc import Callable
 
@@ -79,25 +79,37 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 
-def gradient_penalty(discriminator: nn.Module, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"]) -> Loss:
-    r"""Squared slope of D's logit at a pair: R1 on encoder pairs, R2 on decoder pairs.
+def named(objective: str) -> Objective:
+    """An objective by its name.
+
+    Raises:
+        AliError: there is none of that name; says which there are.
+    """
+    if objective not in OBJECTIVES:
+        raise AliError(f"unknown objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
+    return OBJECTIVES[objective]
+
+
+def gradient_penalty(discriminator: Callable[..., Tensor], *inputs: Float[Tensor, "n ..."]) -> Loss:
+    r"""Squared slope of D's logit at a row or a pair: R1 on encoder pairs, R2 on decoder pairs.
 
     .. math:: \frac12 \mathbb{E} \left\| \nabla_{(x, z)} D(x, z) \right\|^2
 
-    Only D learns from it: the pair is taken as given.
+    Only D learns from it: the rows are taken as given.
 
     Arguments:
-        discriminator: (x, z) to logits, without batch normalisation.
-        x, z: the pairs.
+        discriminator: (x, z), or whatever the inputs are, to logits; without batch normalisation (:func:`refuse_batch_norm`).
+        inputs: x and z.
 
     Raises:
         AliError: D normalises over the batch.
 
     Source: Mescheder et al. 2018 (arXiv:1801.04406).
     """
-    refuse_batch_norm(discriminator)
-    slope_x, slope_z = torch.func.grad(lambda x, z: discriminator(x, z).sum(), argnums=(0, 1))(x.detach(), z.detach())
-    return 0.5 * (slope_x.flatten(1).square().sum(1) + slope_z.square().sum(1)).mean()
+    if isinstance(discriminator, nn.Module):
+        refuse_batch_norm(discriminator)
+    slopes = torch.func.grad(lambda *given: discriminator(*given).sum(), argnums=tuple(range(len(inputs))))(*(i.detach() for i in inputs))
+    return 0.5 * torch.stack([slope.flatten(1).square().sum(1) for slope in slopes]).sum(0).mean()
 
 
 def refuse_batch_norm(discriminator: nn.Module) -> None:

@@ -91,10 +91,10 @@ class Session:
             if known.exists()
             else preprocess.fit(data.train, config.get("face", "modern"))
         )
-        spec = recipes.Spec(self.preprocess.network_shape, data.train.classes, self.preprocess.heads)
+        spec = recipes.Spec(self.preprocess.network_shape, data.train.classes, self.preprocess.heads, data.train.attributes)
         config["spec"] = spec.to_json()
         torch.manual_seed(config["seed"])
-        self.run = recipe(replace(spec, mean=self._mean()), **config["arguments"])
+        self.run = recipe(replace(spec, mean=self._mean(), y=data.train.y), **config["arguments"])
         if not isinstance(self.run, recipes.Run):
             raise AliError(f"recipe {config['recipe']}: must return an ali.recipes.Run, returned {type(self.run).__name__}")
         if self.run.optimizers.keys() != self.run.game.players.keys():
@@ -108,7 +108,8 @@ class Session:
             raise AliError("training needs at least 2 rows to learn from")
         self.batch_size = min(self.run.batch_size, len(data.train))
         config.setdefault("threads", _threads(self.run.game, self.batch_size))
-        self.steps = self.run.epochs * (len(data.train) // self.batch_size)
+        self.labelled = self._labelled()
+        self.steps = self.run.epochs * (len(data.train) // (self.batch_size - self.labelled))
         self.step = 0
         self._stop, self._status = False, 0
 
@@ -125,6 +126,7 @@ class Session:
         device: str = "auto",
         path: str | None = None,
         options: dict[str, Any] | None = None,
+        threads: int | None = None,
         **arguments: Any,
     ) -> Session:
         """Begin a run.
@@ -139,6 +141,7 @@ class Session:
             device: "auto", "cpu", "cuda", ...
             path: where the data was read from, for ``resume``; it stays in ``resume/``, which is nobody else's business.
             options: what the data was opened with.
+            threads: of the CPU; by default 1 for small fully connected games, else as many as PyTorch takes.
             arguments: of the recipe.
 
         Raises:
@@ -170,6 +173,10 @@ class Session:
             "data": (options or {}) | data.train.chosen,
             "arguments": known | arguments,
         }
+        if threads is not None:
+            if not 1 <= threads <= 1024:
+                raise AliError(f"threads must be at least 1 and at most 1024, got {threads}")
+            config["threads"] = threads
         folder = Path(out)
         if folder.exists():
             how = f"resume it with `ali train --resume {folder}`, " if (folder / "config.json").exists() else ""
@@ -261,8 +268,19 @@ class Session:
             raise AliError(f"save_every counts seconds: at least 0, got {save_every}")
         if not (self.folder / "config.json").exists():
             self._create()
-        with threads(self.config["threads"]):
+        with self._alone(), threads(self.config["threads"]):
             yield from self._play(save_every)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two processes that trained one run would write over each other's checkpoints. A killed one leaves no lock behind."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.folder / "resume" / ".lock", timeout=0):
+                yield
+        except Timeout:
+            raise AliError(f"{self.folder}: another process is training this run; wait until it is done, or stop it") from None
 
     def _mean(self) -> torch.Tensor | None:
         """The mean training image, over at most 20,000 of them: what the paper's decoders begin with."""
@@ -272,10 +290,21 @@ class Session:
         chunks = (self.preprocess.forward(torch.from_numpy(x[places[k : k + 1000]])) for k in range(0, len(places), 1000))
         return torch.stack([chunk.sum(0) for chunk in chunks]).sum(0) / len(places)
 
+    def _labelled(self) -> int:
+        """Rows of each batch that are drawn from those with a known class."""
+        if not self.run.labelled:
+            return 0
+        y = self.data.train.y
+        if y is None or y.ndim != 1 or not (y >= 0).any():
+            raise AliError(
+                f"{self.config['recipe']} learns from classes, and no row of this data has one: see `--help` for how to give them"
+            )
+        return min(self.run.labelled, self.batch_size - 1)
+
     def _batches(self) -> Iterator[Batch]:
         """The batches from the current step on, as the networks see them."""
         prepared = replace(self.data.train, x=self.preprocess.prepare(self.data.train.x))
-        return stream(prepared, self.batch_size, self.config["seed"], self.step, self.preprocess.dither, self.device)
+        return stream(prepared, self.batch_size, self.config["seed"], self.step, self.preprocess.dither, self.device, self.labelled)
 
     def _play(self, save_every: float) -> Iterator[Report]:
         run, log, frames = self.run, _Log(self.folder, self.step), _moments(self.steps, FRAMES)

@@ -14,7 +14,7 @@ from ali import games, recipes
 
 ALI = Path(__file__).parent.parent / "ali"
 ORDER = (
-    "errors distributions layers table tables networks data columns preprocess pictures files "
+    "errors distributions layers table tables networks data columns preprocess pictures pieces files "
     "objectives games train checkpoint recipes session model evaluation cli"
 ).split()
 FILES = sorted(ALI.rglob("*.py"))
@@ -90,7 +90,7 @@ def test_a_module_imports_only_what_stands_before_it(path):
 
 
 def test_names_that_recipes_import_as_strings_exist():
-    networks = get_args(get_type_hints(recipes.ali)["networks"])
+    networks = get_args(get_type_hints(recipes.shared)["networks"])
     tables = {path.stem for path in (ALI / "tables").glob("*.py")} - {"__init__", "generic"}
     assert set(networks) == tables | {"mlp", "conv"}
     for dataset in recipes.DATASETS.values():

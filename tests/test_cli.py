@@ -197,6 +197,17 @@ def test_recipe_in_a_file_of_one_s_own(tmp_path):
     assert "is finished" in works("train", "--resume", tmp_path / "run", "--recipe", recipe)
 
 
+def test_game_in_the_guide_works_as_it_stands(tmp_path):
+    guide = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (tmp_path / "mine.py").write_text(re.search(r"```python\n(# mine.py.*?)```", guide, re.S).group(1))
+    recipe = ("--recipe", f"{tmp_path / 'mine.py'}:mine")
+    works("train", "digits", *recipe, *FAST, "--weight", 2, "--latent", 8, "--out", tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["arguments"]["weight"] == 2
+    for verb in ("sample", "encode", "reconstruct"):
+        works(verb, tmp_path / "run", *recipe, "--out", tmp_path / f"{verb}.npy")
+    assert np.load(tmp_path / "encode.npy").shape == (400, 8)
+
+
 def test_default_folders_are_numbered(tmp_path):
     for _ in range(2):
         works("train", "digits", *FAST, cwd=tmp_path)

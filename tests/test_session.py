@@ -58,6 +58,7 @@ def test_run_folder_holds_what_it_should(finished):
         "log.jsonl",
         "model.safetensors",
         "preprocess.json",
+        "resume/.lock",
         "resume/data.json",
         "resume/state.safetensors",
     }
@@ -125,7 +126,7 @@ def test_run_killed_at_random_moments_ends_with_the_same_weights(tmp_path):
         before = _step(parts)
         deadline = time.monotonic() + 60
         while process.poll() is None and _step(parts) <= before and time.monotonic() < deadline:
-            time.sleep(0.005)
+            time.sleep(0.02)
         time.sleep(generator.uniform(0, 0.6))
         if attempt < 5 and process.poll() is None:
             process.send_signal(signal.SIGKILL)
@@ -228,6 +229,23 @@ def test_resumed_run_computes_on_as_many_threads_as_before(tmp_path):
     assert start(tmp_path / "small").config["threads"] == 1
 
 
+def test_threads_can_be_said(tmp_path):
+    session = start(tmp_path / "run", threads=2)
+    assert session.config["threads"] == 2
+    assert {torch.get_num_threads() for _ in session.play()} == {2}
+
+
+def test_two_processes_never_train_one_run(tmp_path):
+    first = start(tmp_path / "run")
+    reports = first.play(save_every=0)
+    next(reports)
+    with pytest.raises(ali.AliError, match="another process is training this run"):
+        finish(Session.resume(tmp_path / "run", digits()))
+    for _ in reports:
+        pass
+    assert Session.resume(tmp_path / "run", digits()).step == first.steps
+
+
 def test_weights_that_two_networks_share_survive_a_checkpoint(tmp_path):
     module = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
     module[1].weight = module[0].weight
@@ -275,6 +293,7 @@ def test_other_rows_are_refused_on_resuming(finished):
         ({"latent": 2.5}, "latent must be int, got 2.5"),
         ({"lr": "fast"}, "lr must be float, got 'fast'"),
         ({"batch_size": 1}, "batch_size must be at least 2"),
+        ({"threads": 0}, "threads must be at least 1"),
         ({"device": "meta"}, "device 'meta' can not be used here"),
         ({"recipe": lambda spec: None}, "must return an ali.recipes.Run"),
         ({"recipe": lambda spec: replace(recipes.ali(spec, width=8), optimizers={})}, "each needs one"),

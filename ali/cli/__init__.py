@@ -9,7 +9,7 @@ __all__ = ["application", "main"]
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -122,6 +122,31 @@ def interpolate(
     _write(model, out, [walks.reshape(-1, *walks.shape[2:])], columns=steps)
 
 
+def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), recipe: Recipe = None) -> None:
+    """How strange rows are, one number each, higher = stranger: .csv, .parquet or .npy."""
+    from ali import files
+
+    model = _load(run, recipe)
+    files.write_columns(out, model.each("score", _rows(model, run, rows)), lambda scores: {"score": scores})
+    print(f"wrote {out}")
+
+
+def classify(run: Run, rows: Rows = None, *, out: Out = Path("classes.csv"), recipe: Recipe = None) -> None:
+    """Probabilities of the classes, a column each, and the likeliest class: .csv or .parquet; .npy holds the probabilities alone."""
+    import numpy as np
+
+    from ali import files
+
+    model = _load(run, recipe)
+    names = np.array(model.classes)
+
+    def columns(p: np.ndarray) -> dict[str, np.ndarray]:
+        return dict(zip(model.classes, p.T, strict=True)) | {"likeliest": names[p.argmax(1)]}
+
+    files.write_columns(out, model.each("classify", _rows(model, run, rows)), columns)
+    print(f"wrote {out}")
+
+
 def evaluate(run: Run, data: Moved = None, *, out: Report = None, recipe: Recipe = None) -> None:
     """Measure a run on rows that it never saw: prints the numbers; writes metrics.json, figures and report.html."""
     from ali.evaluation import report, words
@@ -166,11 +191,13 @@ def prepare(
     grey: Annotated[bool | None, Parameter(help="Make all images grey. Default: colour, if any is.")] = None,
     hold_out: Annotated[float, Parameter(help="Share of the images to hold out, where there is no test part.")] = 0.1,
     skip_bad: Annotated[bool, Parameter(help="Leave out images that can not be read.")] = False,
+    label: Annotated[str | None, Parameter(help="Column of the classes, in Parquet files or metadata.csv. Default: label.")] = None,
+    attributes: Annotated[Sequence[str], Parameter(help="Columns of attributes. Default: the boolean ones.")] = (),
 ) -> None:
     """Decode images once, for data that is larger than memory; then `ali train images OUT` reads them row by row."""
     from ali.data import images
 
-    train, test = images.prepare(source, str(out), size, crop, grey, hold_out, skip_bad)
+    train, test = images.prepare(source, str(out), size, crop, grey, hold_out, skip_bad, label, attributes)
     for note in train.notes:
         print(note)
     print(f"wrote {out}: {len(train):,} images to learn from, {len(test):,} held out; train with `ali train images {out}`")
@@ -186,7 +213,7 @@ def application(tokens: list[str]) -> App:
         help_format="plaintext",
         default_parameter=Parameter(negative=(), consume_multiple=True),
     )
-    for verb in (demo, prepare, sample, encode, decode, reconstruct, interpolate, evaluate):
+    for verb in (demo, prepare, sample, encode, decode, reconstruct, interpolate, score, classify, evaluate):
         app.command(verb)
     train = App(name="train", help="Train a game on a data set; its flags are the recipe's arguments.")
     app.command(train)

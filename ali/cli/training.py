@@ -22,7 +22,7 @@ from ali.errors import AliError
 if TYPE_CHECKING:
     from ali.session import Report, Session
 
-OWN = ("out", "seed", "dry_run", "recipe", "device", "save_every", "tensorboard")  # flags of every training command
+OWN = ("out", "seed", "dry_run", "recipe", "device", "threads", "save_every", "tensorboard")  # flags of every training command
 
 
 def which(dataset: str | None) -> str:
@@ -117,7 +117,11 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
                 raise AliError(f"recipe {recipe.__name__}: its argument {key!r} needs a default")
             if key in OWN or key in options:
                 raise AliError(f"recipe {recipe.__name__}: every run has {key!r} already; call its argument something else")
-    words = {p.arg_name: p.description or "" for f in (recipes.ali, recipe, reader) for p in parse(inspect.getdoc(f) or "").params}
+    words = {
+        p.arg_name: p.description or ""
+        for f in (recipes.shared, recipes.ali, recipe, reader)
+        for p in parse(inspect.getdoc(f) or "").params
+    }
 
     def flag(name: str, kind: Any, default: Any, help: str) -> inspect.Parameter:
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, Parameter(help=help)])
@@ -130,6 +134,7 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
         flag("dry_run", bool, False, "Print networks, parameters, memory and time on this machine; train nothing."),
         flag("recipe", str, "ali", f"{', '.join(recipes.RECIPES)}, or your own: FILE.py:FUNCTION."),
         flag("device", str, "auto", "auto, cpu, cuda, ..."),
+        flag("threads", int | None, None, "Threads of the CPU. Default: 1 for small fully connected games, else as PyTorch has it."),
         flag("save_every", float, 60.0, "Seconds between checkpoints."),
         flag("tensorboard", bool, False, "Write the losses for TensorBoard, too (needs the extra of that name)."),
         *(flag(key, p.annotation, p.default, words.get(key, "")) for key, p in options.items()),
@@ -207,7 +212,7 @@ def _rehearse(session: Session) -> None:
     print(f"memory: {cost['memory'] / 2**20:,.0f} MiB at its highest, of which {data / 2**20:,.0f} MiB are data")
     load = os.getloadavg()[0]
     if load > (os.cpu_count() or 1):
-        print(f"this machine is busy (load {load:.1f} on {os.cpu_count()} cores): alone, it would be faster; OMP_NUM_THREADS=1 may help")
+        print(f"this machine is busy (load {load:.1f} on {os.cpu_count()} cores): alone, it would be faster; --threads 1 may help")
     print(
         f"time: about {_time(cost['seconds_per_step'] * session.steps)} on this machine ({session.device}): "
         f"{session.steps:,} steps of {session.batch_size} rows at {cost['seconds_per_step']:.3f} s "

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-__all__ = ["images", "prepare"]
+__all__ = ["images", "prepare", "read"]
 
 import json
 import os
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ali.data import arrays, folders, hub, parquet, pixels, store, streams, tars
-from ali.data.pixels import Crop, Label, Part
-from ali.data.source import Data, Source, split
+from ali.data import arrays, folders, hub, labels, parquet, pixels, store, streams, tars
+from ali.data.labels import NOTHING, Chosen, Label
+from ali.data.pixels import Crop, Part
+from ali.data.source import Data, Source, check_share, split
 from ali.data.store import Writer
 from ali.errors import AliError
 
 HUB = "hub:"
-MOST_CLASSES = 100_000
 SHARE = 3  # images are decoded into memory if they take at most one part in so many of what is free: to split them takes as much again
 
 
@@ -36,6 +36,8 @@ def images(
     skip_bad: bool = False,
     stream: bool | None = None,
     window: int | None = None,
+    label: str | None = None,
+    attributes: Sequence[str] = (),
 ) -> Data:
     """Images from a folder of pictures, Parquet files, tar archives, an ``.npy`` or ``.npz`` array, or the Hugging Face hub.
 
@@ -58,21 +60,53 @@ def images(
             of the memory that is free.
         window: MiB of Parquet row groups that are in memory, and shuffled together, while streaming; by default an eighth of the
             memory that is free, at most 256.
+        label: the column of Parquet files, of metadata.csv (.jsonl, .parquet) beside pictures, or the key of .json in .tar, that
+            holds the class; "label" if there is one.
+        attributes: the columns that hold attributes, numbers or booleans; by default all that are boolean, if there is no class; of
+            .json in .tar only those that are named.
 
     Raises:
-        AliError: nothing there, no images, one that can not be read; the message names file and row.
+        AliError: nothing there, no images, one that can not be read, no such column; the message names file and row.
     """
     pixels.check_size(size)
+    asked = labels.asked(label, attributes)
     if crop not in ("centre", "none"):
         raise AliError(f"unknown crop {crop!r}: choose centre or none")
     place = Path(path)
-    if store.is_store(place):
+    stored, array = store.is_store(place), place.is_file() and place.suffix.lower() in (".npy", ".npz")
+    if (stored or array) and asked != NOTHING:
+        how = "name them as `ali prepare` writes it" if stored else "put classes beside x, as y, into an .npz"
+        raise AliError(f"{path}: has no columns that could be named as label or attributes; {how}")
+    if stored:
         return store.open_store(place)
-    if place.is_file() and place.suffix.lower() in (".npy", ".npz"):
-        if stream:
-            raise AliError(f"{path}: an array is read as a whole; only pictures can be streamed")
+    if array and stream:
+        raise AliError(f"{path}: an array is read as a whole; only pictures can be streamed")
+    if array:
         return _arrays(path, size, crop, grey, hold_out)
-    parts, left = _find(path, place)
+    parts, left = _find(path, place, asked)
+    return read(path, parts, left, size, crop, grey, hold_out, skip_bad, stream, window)
+
+
+def read(
+    path: str,
+    parts: list[Part],
+    left: list[str],
+    size: int | None = None,
+    crop: Crop = "centre",
+    grey: bool | None = None,
+    hold_out: float = 0.1,
+    skip_bad: bool = False,
+    stream: bool | None = False,
+    window: int | None = None,
+) -> Data:
+    """The same for pictures that were found already.
+
+    Arguments:
+        path: what the messages call them.
+        parts: training part and held-out part, or one part.
+        left: what there is to say about them.
+        size, crop, grey, hold_out, skip_bad, stream, window: as for :func:`images`.
+    """
     if stream and any(part.rows is None for part in parts):
         raise AliError(f"{path}: can not be streamed; save it as Parquet files or pictures, or decode it once with `ali prepare`")
     if stream and size is not None and grey is not None and not skip_bad:
@@ -103,13 +137,15 @@ def prepare(
     grey: bool | None = None,
     hold_out: float = 0.1,
     skip_bad: bool = False,
+    label: str | None = None,
+    attributes: Sequence[str] = (),
 ) -> Data:
     """Decode images once, into a folder from which they are read row by row (:mod:`ali.data.store`).
 
     One picture at a time is in memory, however many there are.
 
     Arguments:
-        path, size, crop, grey, hold_out, skip_bad: as for :func:`images`; pictures only, since arrays are decoded already.
+        path, size, crop, grey, hold_out, skip_bad, label, attributes: as for :func:`images`; no arrays, which are decoded already.
         out: folder to write; it must not exist yet, and appears whole or not at all.
 
     Raises:
@@ -119,9 +155,8 @@ def prepare(
     place, target = Path(path), Path(out)
     if target.exists():
         raise AliError(f"{out}: exists already; choose another folder")
-    if not 0 < hold_out < 1:
-        raise AliError(f"hold_out is a share of the rows between 0 and 1, got {hold_out}")
-    parts, left = _find(path, place)
+    check_share(hold_out)
+    parts, left = _find(path, place, labels.asked(label, attributes))
     survey = _survey_all(path, parts, size, grey, skip_bad)
     shape = (survey.side, survey.side) if survey.grey else (survey.side, survey.side, 3)
     temporary = target.with_name(f".{target.name}.tmp")
@@ -129,25 +164,25 @@ def prepare(
     temporary.mkdir(parents=True)
     try:
         writers = {name: Writer(temporary / f"{name}-x.npy", shape) for name in ("train", "test")}
-        labels: dict[str, list[Label]] = {"train": [], "test": []}
+        beside: dict[str, list[Label]] = {"train": [], "test": []}
         held = set(np.random.default_rng(0).permutation(sum(survey.numbers))[: max(1, round(hold_out * sum(survey.numbers)))].tolist())
         row = 0
         for number, part in enumerate(parts):
-            for image, label in _decode(part, survey, crop, survey.numbers[number]):
+            for image, y in _decode(part, survey, crop, survey.numbers[number]):
                 name = "test" if (number if len(parts) == 2 else row in held) else "train"
                 writers[name].append(image)
-                labels[name].append(label)
+                beside[name].append(y)
                 row += 1
         for writer in writers.values():
             writer.close()
-        if not (labels["train"] and labels["test"]):
+        if not (beside["train"] and beside["test"]):
             raise AliError(f"{path}: no image is left in a part of it; unreadable are {len(survey.tally.bad):,}")
-        names, numbers = _classes(path, [*labels["train"], *labels["test"]], max((part.classes for part in parts), key=len))
-        for name, found in labels.items():
-            y = np.array([numbers[label] for label in found], np.int64)
-            if y.max() >= 0:
-                np.save(temporary / f"{name}-y.npy", y)
-        described = {"classes": names, "notes": [*left, *survey.tally.words(survey.side)]}
+        known, said = labels.finish(path, parts, list(beside.values()))
+        for name, found in zip(beside, known, strict=True):
+            if found["y"] is not None:
+                np.save(temporary / f"{name}-y.npy", found["y"])
+        names = {key: known[0].get(key, ()) for key in ("classes", "attributes")}
+        described = {**names, "notes": [*left, *survey.tally.words(survey.side), *said]}
         (temporary / store.NAME).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
         os.rename(temporary, target)
     finally:
@@ -155,18 +190,18 @@ def prepare(
     return store.open_store(target)
 
 
-def _find(path: str, place: Path) -> tuple[list[Part], list[str]]:
+def _find(path: str, place: Path, asked: Chosen) -> tuple[list[Part], list[str]]:
     """The pictures that a path stands for."""
     if path.startswith(HUB):
-        return hub.parts(path.removeprefix(HUB))
+        return hub.parts(path.removeprefix(HUB), asked)
     if not place.exists():
         raise AliError(f"{path}: no such file or folder; a data set on the Hugging Face hub is written hub:owner/name")
     if parquet.find(place):
-        return parquet.parts(place)
+        return parquet.parts(place, asked)
     if tars.find(place):
-        return tars.parts(place)
+        return tars.parts(place, asked)
     if place.is_dir():
-        return folders.parts(place)
+        return folders.parts(place, asked)
     if place.suffix.lower() in folders.SUFFIXES:
         raise AliError(f"{path}: is a single picture; give the folder that it lies in")
     raise AliError(f"{path}: images are read from a folder of pictures, .parquet, .tar, .npy or .npz; unpack an archive first")
@@ -239,15 +274,17 @@ def _stream(
         kept = [np.array([row for row in places if row not in some], np.int64) for places, some in zip(kept, bad, strict=True)]
         notes = survey.tally.words(side)
     _check_left(path, [len(places) for places in kept], 0 if survey is None else len(survey.tally.bad))
-    found = [{label for label in part.labels} for part in rows]
-    classes, number_of = _classes(path, [label for labels in found for label in labels], max((part.classes for part in parts), key=len))
-    sources = []
-    for part, places in zip(rows, kept, strict=True):
-        x = streams.Streamed(streams.Blocks(part, window * streams.MIB), side, crop, grey, places)
-        y = np.fromiter((number_of[part.labels[row]] for row in places), np.int64, len(places))
-        chosen = {"stream": True, "window": window, "size": side, "grey": grey}
-        sources.append(Source(x, y if y.max() >= 0 else None, classes, notes=notes, chosen=chosen))
-    return sources
+    beside = [
+        part.labels[places] if isinstance(part.labels, np.ndarray) else [part.labels[row] for row in places]
+        for part, places in zip(rows, kept, strict=True)
+    ]
+    known, said = labels.finish(path, parts, beside)
+    chosen = {"stream": True, "window": window, "size": side, "grey": grey}
+    xs = [
+        streams.Streamed(streams.Blocks(part, window * streams.MIB), side, crop, grey, places)
+        for part, places in zip(rows, kept, strict=True)
+    ]
+    return [Source(x, **found, notes=(*notes, *said), chosen=chosen) for x, found in zip(xs, known, strict=True)]
 
 
 def _undecodable(part: Part, survey: Survey, known: set[int]) -> Iterator[int]:
@@ -277,20 +314,15 @@ def _read(path: str, parts: list[Part], survey: Survey, crop: Crop) -> list[Sour
     decoded: list[tuple[np.ndarray, list[Label]]] = []
     for part, number in zip(parts, survey.numbers, strict=True):
         x = np.empty((number, survey.side, survey.side) if survey.grey else (number, survey.side, survey.side, 3), np.uint8)
-        labels: list[Label] = []
-        for image, label in _decode(part, survey, crop, number):
-            x[len(labels)] = image
-            labels.append(label)
-        decoded.append((x[: len(labels)], labels))
+        beside: list[Label] = []
+        for image, y in _decode(part, survey, crop, number):
+            x[len(beside)] = image
+            beside.append(y)
+        decoded.append((x[: len(beside)], beside))
     _check_left(path, [len(x) for x, _ in decoded], len(survey.tally.bad))
-    classes, number_of = _classes(
-        path, [label for _, labels in decoded for label in labels], max((part.classes for part in parts), key=len)
-    )
-    sources = []
-    for x, labels in decoded:
-        y = np.array([number_of[label] for label in labels], np.int64)
-        sources.append(Source(x, y if y.max() >= 0 else None, classes, notes=survey.tally.words(survey.side), chosen={"stream": False}))
-    return sources
+    known, said = labels.finish(path, parts, [beside for _, beside in decoded])
+    notes = (*survey.tally.words(survey.side), *said)
+    return [Source(x, **found, notes=notes, chosen={"stream": False}) for (x, _), found in zip(decoded, known, strict=True)]
 
 
 def _survey(parts: list[Part], skip_bad: bool) -> tuple[list[int], set[pixels.Size], bool, list[list[int]]]:
@@ -350,18 +382,4 @@ def _arrays(path: str, size: int | None, crop: Crop, grey: bool | None, hold_out
                 x[row], what = pixels.array(image, side, crop, to_grey)
                 tally.done.update(what)
         fitted.append(replace(part, x=x))
-    return Data(*(replace(part, notes=tally.words(side)) for part in fitted))
-
-
-def _classes(path: str, labels: list[Label], names: tuple[str, ...]) -> tuple[tuple[str, ...], dict[Label, int]]:
-    """Names of the classes by number, and the number of each label: -1 where it is unknown."""
-    found = set(labels) - {None}
-    if any(isinstance(label, str) for label in found):
-        classes = tuple(sorted({str(label) for label in found}))
-        return classes, {None: -1} | {label: classes.index(str(label)) for label in found}
-    numbers = {int(label) for label in found if label is not None}
-    if any(not -1 <= number < MOST_CLASSES for number in numbers):
-        raise AliError(f"{path}: labels go from {min(numbers)} to {max(numbers)}; classes are numbered from 0 (-1: unknown)")
-    if numbers and max(numbers) >= len(names):
-        names = tuple(str(k) for k in range(max(numbers) + 1))
-    return names if numbers else (), {label: -1 if label is None else int(label) for label in (None, *found)}
+    return Data(*(replace(part, notes=(*tally.words(side), *part.notes)) for part in fitted))

@@ -1,4 +1,4 @@
-"""Images in Parquet files, in the Hugging Face convention: a column of ``{bytes, path}`` and, if there are classes, ``label``."""
+"""Images in Parquet files, in the Hugging Face convention: a column of ``{bytes, path}``; ``label``, or boolean attributes, beside it."""
 
 from __future__ import annotations
 
@@ -6,40 +6,45 @@ __all__ = ["batches", "by_part", "find", "parts"]
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ali.data.pixels import Label, Part, Picture, Rows
+from ali.data import labels
+from ali.data.labels import NOTHING, Chosen, Kind
+from ali.data.pixels import Part, Picture, Rows
 from ali.errors import AliError
 
-IMAGE_COLUMNS, LABEL_COLUMNS = ("image", "img"), ("label", "labels")
+IMAGE_COLUMNS = ("image", "img")
+METADATA = "metadata.parquet"  # stands beside pictures (:mod:`ali.data.metadata`)
 ROWS, BYTES = 64, 2**23  # at most so many pictures are in memory at a time, as they are in the file, and some so many bytes
 
 
 class File(NamedTuple):
-    """A file, its columns of images and of labels, and the names of its classes."""
+    """A file, its columns of images and of classes or attributes, and the names of its classes."""
 
     path: Path
     image: str
-    label: str | None
+    chosen: Chosen
     classes: tuple[str, ...]
 
 
 def find(place: Path) -> list[Path]:
     """A Parquet file, or those in a folder, in the order of their names."""
-    files = [place] if place.is_file() else sorted(place.glob("*"))
+    files = [place] if place.is_file() else [file for file in sorted(place.glob("*")) if file.name.lower() != METADATA]
     return [file for file in files if file.suffix.lower() == ".parquet" and not file.name.startswith(".") and file.is_file()]
 
 
-def parts(place: Path) -> tuple[list[Part], list[str]]:
+def parts(place: Path, asked: Chosen = NOTHING, train: Sequence[str] = ("train",)) -> tuple[list[Part], list[str]]:
     """The images of one Parquet file or of a folder of them, whose names may begin with their part: ``train-*``, ``test-*``.
 
     Arguments:
         place: a file, or a folder with at least one; ``valid*`` stands in for ``test*``.
+        asked: the columns to read, if they are named.
+        train: parts to learn from, as far as they are there; if none is, everything is one part.
 
     Returns:
         Training part and held-out part, or one part, and what there is to say.
@@ -47,30 +52,36 @@ def parts(place: Path) -> tuple[list[Part], list[str]]:
     Raises:
         AliError: a file that can not be read or has no column of images, labels that are none.
     """
-    chosen, notes = by_part(place, find(place))
-    return [_part([_open(file) for file in files]) for files in chosen], notes
+    taken, notes = by_part(place, find(place), train)
+    chosen = [[_open(file, asked) for file in part] for part in taken]
+    first = chosen[0][0]
+    other = next((file for part in chosen for file in part if file.chosen.attributes != first.chosen.attributes), None)
+    if other is not None:
+        words = f"here {other.chosen}, but in {first.path} {first.chosen}"
+        raise AliError(f"{other.path}: columns to read differ: {words}; name them with --label or --attributes")
+    return [_part(part) for part in chosen], notes
 
 
-def by_part(place: Path, files: list[Path]) -> tuple[list[list[Path]], list[str]]:
-    """Files whose names begin with ``train``, and with ``test`` or else ``val``; or all of them, and what there is to say."""
-    named = {part: [file for file in files if file.name.lower().startswith(part)] for part in ("train", "test", "val")}
-    train, held = named["train"], named["test"] or named["val"]
-    if place.is_file() or not train:
+def by_part(place: Path, files: list[Path], train: Sequence[str] = ("train",)) -> tuple[list[list[Path]], list[str]]:
+    """Files whose names begin with a part to learn from, and with ``test`` or else ``val``; or all; and what there is to say."""
+    named = {part: [file for file in files if file.name.lower().startswith(part)] for part in (*train, "test", "val")}
+    learned, held = [file for part in train for file in named[part]], named["test"] or named["val"]
+    if place.is_file() or not learned:
         return [files], []
-    chosen = [train, held] if held else [train]
+    chosen = [learned, held] if held else [learned]
     left = [file.name for file in files if not any(file in part for part in chosen)]
     return chosen, [f"left out: {', '.join(left)}"] if left else []
 
 
 def _part(files: list[File]) -> Part:
-    lacking = [file for file in files if file.label is None]
+    lacking = [file for file in files if file.chosen.label is None]
     if 0 < len(lacking) < len(files):
-        raise AliError(f"{lacking[0].path}: has no column 'label', but {next(file for file in files if file.label).path} has")
+        raise AliError(f"{lacking[0].path}: has no column 'label', but {next(file for file in files if file.chosen.label).path} has")
     classes = max((file.classes for file in files), key=len)
-    return Part(partial(_pictures, files), classes, partial(_rows, files))
+    return Part(partial(_pictures, files), classes, files[0].chosen.attributes, partial(_rows, files))
 
 
-def _open(path: Path) -> File:
+def _open(path: Path, asked: Chosen) -> File:
     """What a file's schema says."""
     import pyarrow as pa
 
@@ -83,36 +94,43 @@ def _open(path: Path) -> File:
     kind = pa.null() if image is None else schema.field(image).type
     if image is None or not isinstance(kind, pa.StructType) or kind.get_field_index("bytes") < 0:
         raise AliError(f"{path}: no column 'image' with bytes; its columns are {', '.join(schema.names)}")
-    label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
-    if label is not None:
-        kind = schema.field(label).type
-        named = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
-        if not (pa.types.is_integer(kind) or named):
-            raise AliError(f"{path}: column {label!r} must hold a class, by number or name, in every row; it holds {kind}")
-    return File(path, image, label, _class_names(schema.metadata, label))
+    chosen = labels.choose({field.name: _kind(field.type) for field in schema if field.name != image}, asked, str(path))
+    return File(path, image, chosen, _class_names(schema.metadata, chosen.label))
+
+
+def _kind(of: Any) -> Kind:
+    """What a column of this type holds."""
+    from pyarrow import types
+
+    if types.is_boolean(of):
+        return "boolean"
+    if types.is_integer(of):
+        return "integer"
+    if types.is_floating(of):
+        return "number"
+    if types.is_dictionary(of):
+        return "text"
+    return "text" if types.is_string(of) or types.is_large_string(of) else "other"
 
 
 def _pictures(files: list[File]) -> Iterator[Picture]:
-    for path, image, label, _ in files:
+    for path, image, chosen, _ in files:
         row = 0
-        for batch in batches(path, [f"{image}.bytes", *([label] if label else [])]):
-            cells = _bytes(batch, image)
-            labels = [None] * len(cells) if label is None else _labels(batch, path, label, row)
-            for cell, y in zip(cells, labels, strict=True):
+        for batch in batches(path, [f"{image}.bytes", *_columns(chosen)]):
+            for cell, y in zip(_bytes(batch, image), _beside(batch, path, chosen, row), strict=True):
                 yield Picture(f"{path}, row {row}", cell, y)
                 row += 1
 
 
 def _rows(files: list[File]) -> Rows:
-    """The pictures by row groups, which is how Parquet can be read in any order. Labels are read at once."""
-
-    labels: list[Label] = []
-    known: dict[Label, Label] = {}  # one object for each class, not for each row
+    """The pictures by row groups, which is how Parquet can be read in any order. What stands beside them is read at once."""
+    beside: list[Any] = []
+    known: dict[Any, Any] = {}  # one object for each class, not for each row
     places: list[tuple[File, int, int]] = []  # file, row group, its first row in the file
     starts, sizes, digest = [], [], hashlib.sha256()
     total = 0
     for described in files:
-        path, image, label, _ = described
+        path, image, chosen, _ = described
         with _reader(path) as file:
             metadata = file.metadata
         row = 0
@@ -125,20 +143,27 @@ def _rows(files: list[File]) -> Rows:
             row += group.num_rows
         digest.update(f"{path.name} {path.stat().st_size} {metadata.num_row_groups} {row}\n".encode())
         total += row
-        if label is None:
-            labels += [None] * row
+        if chosen == NOTHING:
+            beside += [None] * row
             continue
-        for batch in batches(path, [label], 2**14):
-            found = [known.setdefault(y, y) for y in _labels(batch, path, label, len(labels) - (total - row))]
-            labels += found
-            digest.update(f"{found}".encode())
+        first = 0
+        for batch in batches(path, _columns(chosen), 2**14):
+            found = _beside(batch, path, chosen, first)
+            beside += [found] if chosen.attributes else [known.setdefault(y, y) for y in found]
+            digest.update(found.tobytes() if chosen.attributes else f"{found}".encode("utf-8", "surrogateescape"))
+            first += batch.num_rows
 
     def read(block: int) -> list[Picture]:
-        (path, image, _, _), number, first = places[block]
+        (path, image, *_), number, first = places[block]
         cells = (cell for batch in batches(path, [f"{image}.bytes"], groups=[number]) for cell in _bytes(batch, image))
         return [Picture(f"{path}, row {row}", cell) for row, cell in enumerate(cells, first)]
 
-    return Rows(labels, read, digest.digest(), np.array(starts), np.array(sizes))
+    together = np.concatenate(beside) if files[0].chosen.attributes and beside else beside
+    return Rows(together, read, digest.digest(), np.array(starts), np.array(sizes))
+
+
+def _columns(chosen: Chosen) -> list[str]:
+    return [chosen.label] if chosen.label else list(chosen.attributes)
 
 
 def batches(path: Path, columns: list[str] | None = None, rows: int = ROWS, groups: list[int] | None = None) -> Iterator[Any]:
@@ -184,12 +209,24 @@ def _bytes(batch: Any, image: str) -> list[bytes | None]:
     return [(cell or {}).get("bytes") for cell in batch.column(image).to_pylist()]
 
 
-def _labels(batch: Any, path: Path, label: str, first: int) -> list[Label]:
-    """The labels of some rows, the first of which has this number in its file."""
-    labels = batch.column(label).to_pylist()
-    if None in labels:
-        raise AliError(f"{path}, row {first + labels.index(None)}: column {label!r} is empty; it must hold a class in every row")
-    return labels
+def _beside(batch: Any, path: Path, chosen: Chosen, first: int) -> Any:
+    """The classes or attributes of some rows, the first of which has this number in its file."""
+    if chosen.attributes:
+        return _attributes(batch, chosen.attributes, str(path), first)
+    return [None] * batch.num_rows if chosen.label is None else [labels.class_of(y) for y in batch.column(chosen.label).to_pylist()]
+
+
+def _attributes(batch: Any, names: tuple[str, ...], where: str, first: int) -> np.ndarray:
+    """The attributes of some rows, float32 of shape (n, attributes)."""
+    columns = []
+    for name in names:
+        column = np.array(batch.column(name).to_pylist(), np.float32)  # an empty cell is NaN
+        bad = np.flatnonzero(~np.isfinite(column))
+        if len(bad):
+            found = "is empty" if batch.column(name)[int(bad[0])].as_py() is None else "is not a finite number"
+            raise AliError(f"{where}, row {first + bad[0]}: column {name!r} {found}; every row needs its attributes")
+        columns.append(column)
+    return np.stack(columns, 1)
 
 
 def _class_names(metadata: dict | None, label: str | None) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ What becomes of it, in this order:
 
 from __future__ import annotations
 
-__all__ = ["Label", "Part", "Picture", "Rows", "array", "bytes_of", "check_size", "choose_size", "is_grey", "square"]
+__all__ = ["Part", "Picture", "Rows", "array", "bytes_of", "check_size", "choose_size", "is_grey", "square"]
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,11 +26,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ali.data.labels import Label
 from ali.errors import AliError
 
 Crop = Literal["centre", "none"]
 Size = tuple[int, int]  # width, height
-Label = int | str | None
 
 # No other formats: some of Pillow's readers start other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
@@ -40,7 +40,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R 601-2, as Pillow's
 
 
 class Picture(NamedTuple):
-    """A picture that is still to be read: where it stands, in words; its file, or the bytes of one; its class."""
+    """A picture that is still to be read: where it stands, in words; its file, or the bytes of one; its class or its attributes."""
 
     where: str
     file: Path | bytes | None
@@ -66,14 +66,14 @@ class Rows:
     """Pictures that can be asked for in any order, a block of them at a time.
 
     Arguments:
-        labels: of each row.
+        labels: of each row; attributes as one array.
         read: the pictures of a block, by its number.
         mark: says what is there without a look at any picture: names and sizes of files, and where rows lie in them.
         starts: the first row of each block; None where every row is a block of its own, which costs little to read.
         sizes: of each block, in bytes, as far as the file tells.
     """
 
-    labels: Sequence[Label]
+    labels: Sequence[Label] | np.ndarray
     read: Callable[[int], list[Picture]]
     mark: bytes
     starts: np.ndarray | None = None
@@ -87,11 +87,13 @@ class Part:
     Arguments:
         pictures: goes through them, as often as it is called.
         classes: names of the classes by number, where labels are numbers and have names.
+        attributes: their names, where labels are attributes.
         rows: the same pictures for any order; None where they can only be gone through.
     """
 
     pictures: Callable[[], Iterable[Picture]]
     classes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
     rows: Callable[[], Rows] | None = None
 
 

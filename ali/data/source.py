@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Batch", "Data", "Source", "split", "stream"]
+__all__ = ["Batch", "Data", "Source", "check_share", "split", "stream"]
 
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -27,9 +28,12 @@ class Batch(NamedTuple):
 
 @runtime_checkable
 class Ordered(Protocol):
-    """Rows that say in which order an epoch can visit them at little cost, and what they are without reading them all."""
+    """Rows that say in which order an epoch can visit them at little cost, and what they are without reading them all.
 
-    def order(self, generator: np.random.Generator) -> np.ndarray: ...
+    ``order`` is told how many orders are followed at the same time, and share what is held in memory.
+    """
+
+    def order(self, generator: np.random.Generator, among: int = 1) -> np.ndarray: ...
     def fingerprint(self) -> str: ...
 
 
@@ -67,6 +71,10 @@ class Source:
         x = self.x[index] if isinstance(self.x, np.ndarray) else self.x.select(index)
         return replace(self, x=x, y=None if self.y is None else self.y[index])
 
+    def labelled(self) -> np.ndarray:
+        """Numbers of the rows whose class is known."""
+        return np.flatnonzero(self.y >= 0) if self.y is not None and self.y.ndim == 1 else np.array([], np.int64)
+
     def fingerprint(self) -> str:
         """A hash of every row, by which a resumed run knows its data again; rows that are streamed have one of their own."""
         if isinstance(self.x, Ordered):
@@ -93,11 +101,17 @@ def split(source: Source, hold_out: float, seed: int = 0) -> Data:
     """
     if len(source) < 2:
         raise AliError(f"the data has {len(source)} row(s): training needs at least 2, one to learn from and one to hold out")
-    if not 0 < hold_out < 1:
-        raise AliError(f"hold_out is a share of the rows between 0 and 1, got {hold_out}")
+    check_share(hold_out)
     held = min(max(1, round(hold_out * len(source))), len(source) - 1)
     order = np.random.default_rng(seed).permutation(len(source))
     return Data(source.rows(np.sort(order[held:])), source.rows(np.sort(order[:held])))
+
+
+def check_share(hold_out: float) -> None:
+    """Refuse a share of the rows to hold out that holds out none or all of them."""
+    if not 0 < hold_out < 1:
+        advice = "a run is measured on rows that it never saw: take a small share, such as 0.01, or name a test part in the data"
+        raise AliError(f"hold_out is a share of the rows between 0 and 1, got {hold_out}; {advice}")
 
 
 def stream(
@@ -107,6 +121,7 @@ def stream(
     start: int = 0,
     transform: Callable[[Tensor], Tensor] = lambda x: x,
     device: torch.device | str = "cpu",
+    labelled: int = 0,
 ) -> Iterator[Batch]:
     """Endless batches: each epoch visits the rows in a new order, and leaves out the few that fill no batch.
 
@@ -116,6 +131,8 @@ def stream(
         batch_size: rows per batch, at most the rows there are.
         start: the step whose batch comes first.
         transform: from the data's units to the network's (:mod:`ali.preprocess`).
+        labelled: so many rows at the beginning of each batch are drawn from those with a known class, in their own endless order;
+            the others come as they come.
     """
     import torch
 
@@ -123,16 +140,34 @@ def stream(
     if isinstance(source.x, np.ndarray):
         x = torch.from_numpy(np.require(source.x, requirements=["C", "W"])).to(device)
     y = None if source.y is None else torch.from_numpy(source.y).to(device)
-    per_epoch = len(source) // batch_size
+    known = np.flatnonzero(source.y >= 0) if labelled and source.y is not None else np.empty(0, np.int64)
+    share = 2 if labelled else 1  # of what a source can hold: labelled rows have an order of their own
+    plain = batch_size - labelled
+    per_epoch = len(source) // plain
+
+    @lru_cache(2)  # a batch may end one round and begin the next
+    def labelled_round(number: int) -> np.ndarray:
+        generator = np.random.default_rng((seed, number, 1))
+        if isinstance(source.x, Ordered):
+            return source.rows(known).x.order(generator, share)
+        return generator.permutation(len(known))
+
     epoch, order = -1, torch.empty(0)
     while True:
         if start // per_epoch != epoch:
             epoch = start // per_epoch
             generator = np.random.default_rng((seed, epoch))
-            drawn = source.x.order(generator) if isinstance(source.x, Ordered) else generator.permutation(len(source))
+            drawn = source.x.order(generator, share) if isinstance(source.x, Ordered) else generator.permutation(len(source))
             order = torch.from_numpy(drawn).to(device)
-        first = start % per_epoch * batch_size
-        rows = order[first : first + batch_size]
+        first = start % per_epoch * plain
+        rows = order[first : first + plain]
+        if labelled:
+            rows = torch.cat([torch.from_numpy(_cycle(known, labelled_round, start * labelled, labelled)).to(device), rows])
         batch = torch.from_numpy(source.x[rows.cpu().numpy()]).to(device) if x is None else x[rows]
         yield Batch(transform(batch), None if y is None else y[rows])
         start += 1
+
+
+def _cycle(rows: np.ndarray, order: Callable[[int], np.ndarray], first: int, n: int) -> np.ndarray:
+    """n rows of an endless sequence, from place ``first`` on: all rows in a new order, again and again."""
+    return np.array([rows[order(place // len(rows))[place % len(rows)]] for place in range(first, first + n)])

@@ -110,15 +110,19 @@ class Streamed:
             ) from None
         return np.asarray(pixels.square(whole, self.size, self.crop)[0])
 
-    def order(self, generator: np.random.Generator) -> np.ndarray:
+    def order(self, generator: np.random.Generator, among: int = 1) -> np.ndarray:
         """The rows of an epoch, shuffled: all of them, or where blocks are read as a whole, those of as many blocks as fit into the
-        window, drawn at random, then those of the next. It depends on the generator, the rows and the window alone."""
+        window, drawn at random, then those of the next. It depends on the generator, the rows and the window alone.
+
+        Arguments:
+            among: orders that are followed at the same time, and share the window.
+        """
         order, rows = generator.permutation(len(self)), self.blocks.rows
         if rows.starts is None or rows.sizes is None or rows.sizes.sum() <= self.blocks.window:
             return order
         turn, number, held = np.empty(len(rows.starts), np.int64), 0, 0
         for block in generator.permutation(len(rows.starts)):
-            if held and held + rows.sizes[block] > self.blocks.window:
+            if held and (held + rows.sizes[block]) * among > self.blocks.window:
                 number, held = number + 1, 0
             turn[block] = number
             held += rows.sizes[block]

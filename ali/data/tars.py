@@ -1,7 +1,8 @@
 """Images in uncompressed ``.tar`` archives, whose headers are read once: from then on any picture is a seek away.
 
 Classes come from labels beside the pictures, as WebDataset writes them (``000.jpg`` and ``000.cls``, or ``000.json`` with a
-``label``; files of one key, the name before the first dot, follow one another), or from folders, as in a folder of pictures.
+``label``; files of one key, the name before the first dot, follow one another), or from folders, as in a folder of pictures. A
+picture without a label has no class. Attributes, and a label of another name, are read from ``.json``, if they are asked for.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ __all__ = ["find", "parts"]
 
 import hashlib
 import json
+import re
 import tarfile
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ali.data import folders
+from ali.data.labels import NOTHING, Chosen, Label, numbers
 from ali.data.parquet import by_part
-from ali.data.pixels import Label, Part, Picture, Rows
+from ali.data.pixels import Part, Picture, Rows
 from ali.errors import AliError
 
-PACKED = (".gz", ".bz2", ".xz", ".zst", ".tgz", ".tbz", ".tbz2", ".txz")
 KEYS = ("label", "cls", "class")  # of a label in a .json
 LARGEST = 2**20  # bytes of a .cls or .json
 
@@ -31,36 +35,41 @@ def find(place: Path) -> list[Path]:
     """A ``.tar``, or those in a folder, in the order of their names.
 
     Raises:
-        AliError: one is compressed.
+        AliError: it, or one beside others, is compressed.
     """
     if not place.is_file() and not place.is_dir():
         return []
     files = [place] if place.is_file() else sorted(file for file in place.iterdir() if not file.name.startswith("."))
-    for file in files:
-        if file.suffix.lower() in (".tgz", ".tbz", ".tbz2", ".txz") or (file.suffix.lower() in PACKED and Path(file.stem).suffix == ".tar"):
-            raise AliError(f"{file}: is compressed, so no picture in it can be read without all before it; unpack it to a .tar or a folder")
-    return [file for file in files if file.suffix.lower() == ".tar" and file.is_file()]
+    found = [file for file in files if file.suffix.lower() == ".tar" and file.is_file()]
+    packed = next((file for file in files if re.search(r"\.(t(gz|bz2?|xz)|tar\.(gz|bz2|xz|zst))$", file.name.lower())), None)
+    if packed and (found or place.is_file()):  # beside pictures it is nobody's business
+        raise AliError(f"{packed}: is compressed, so no picture in it can be read without all before it; unpack it to a .tar or a folder")
+    return found
 
 
-def parts(place: Path) -> tuple[list[Part], list[str]]:
+def parts(place: Path, asked: Chosen = NOTHING) -> tuple[list[Part], list[str]]:
     """The pictures of one archive, or of a folder of them, whose names may begin with their part: ``train-*``, ``test-*``.
+
+    Arguments:
+        place: a file, or a folder with at least one.
+        asked: what to read of ``.json`` files, if it is named.
 
     Returns:
         Training part and held-out part, or one part, and what there is to say.
 
     Raises:
-        AliError: an archive that is cut off or none, a key with labels and no picture, or the other way round.
+        AliError: an archive that is cut off or none, a label without a picture, a picture without the attributes that are asked for.
     """
     chosen, notes = by_part(place, find(place))
     made: list[Part] = []
     for files in chosen:
-        index = _index(files)
+        index = _index(files, asked)
         if index.labels is not None:
-            made.append(_part(index, array("q", range(len(index.offsets))), index.labels))
+            made.append(_part(index, array("q", range(len(index.offsets))), index.labels, asked.attributes))
             continue
-        numbers = Counter(index.folder)
+        held = Counter(index.folder)
         paths = {place / name / "x": number for name, number in index.folders.items()}
-        arranged, said = folders.arrange(place, list(paths), lambda some, n=numbers, p=paths: sum(n[p[path]] for path in some))
+        arranged, said = folders.arrange(place, list(paths), None, lambda some, n=held, p=paths: sum(n[p[path]] for path in some))
         if len(chosen) > 1:  # the names of the files tell the parts; folders tell classes
             arranged = [[row for rows in arranged for row in rows]]
         notes += said
@@ -82,13 +91,13 @@ class Index(NamedTuple):
     folders: dict[str, int]
     names: bytearray
     ends: array
-    labels: list[Label] | None
+    labels: Sequence[Label] | np.ndarray | None
 
     def name(self, row: int) -> str:
         return self.names[self.ends[row - 1] if row else 0 : self.ends[row]].decode("utf-8", "surrogateescape")
 
 
-def _part(index: Index, kept: array, labels: list[Label]) -> Part:
+def _part(index: Index, kept: array, labels: Sequence[Label] | np.ndarray, attributes: tuple[str, ...] = ()) -> Part:
     def read(row: int) -> list[Picture]:
         place = kept[row]
         file = index.files[index.file[place]]
@@ -108,38 +117,38 @@ def _part(index: Index, kept: array, labels: list[Label]) -> Part:
         digest = hashlib.sha256(index.names)
         for file in index.files:
             digest.update(f"{file.name} {file.stat().st_size}\n".encode("utf-8", "surrogateescape"))
-        for numbers in (index.file, index.offsets, index.sizes, kept):
-            digest.update(numbers.tobytes())
+        for places in (index.file, index.offsets, index.sizes, kept):
+            digest.update(places.tobytes())
         for label in labels:
-            digest.update(f"{label}\n".encode("utf-8", "surrogateescape"))
+            digest.update(label.tobytes() if isinstance(label, np.ndarray) else f"{label}\n".encode("utf-8", "surrogateescape"))
         return Rows(labels, read, digest.digest())
 
-    return Part(pictures, (), rows)
+    return Part(pictures, (), attributes, rows)
 
 
-def _index(files: list[Path]) -> Index:
+def _index(files: list[Path], asked: Chosen) -> Index:
     """Read all headers, and the labels that lie beside pictures."""
     index = Index(files, array("i"), array("q"), array("q"), array("i"), {}, bytearray(), array("q"), None)
-    labels: list[Label] = []
-    known: dict[Label, Label] = {}  # one object for each class, not for each row
+    labels: list[Any] = []
+    known: dict[Any, Any] = {}  # one object for each class, not for each row
     labelled: str | None = None  # the first picture that has a label, and the first that has none
     bare: str | None = None
     orphan: str | None = None
     doubled: str | None = None
     others: Counter[str] = Counter()
     for number, file in enumerate(files):
-        key, found, label, asked = None, 0, None, False  # of the files that belong together
+        key, found, label = None, 0, None  # of the files that belong together
 
-        def close(key: str | None, found: int, label: Label, asked: bool, file: Path = file) -> None:
+        def close(key: str | None, found: int, label: Any, file: Path = file) -> None:
             nonlocal labelled, bare, orphan, doubled
             where = f"{file}, {key}"
-            labels.extend([known.setdefault(label, label)] * found)
+            labels.extend([label if asked.attributes else known.setdefault(label, label)] * found)
             if found and label is not None:
                 labelled = labelled or where
                 doubled = doubled or (where if found > 1 else None)
             elif found:
                 bare = bare or where
-            elif asked:
+            elif label is not None:
                 orphan = orphan or where
 
         for member, content in _members(file):
@@ -147,10 +156,10 @@ def _index(files: list[Path]) -> Index:
             stem, _, ending = path.name.partition(".")
             this = str(path.parent / stem)
             if this != key:
-                close(key, found, label, asked)
-                key, found, label, asked = this, 0, None, False
+                close(key, found, label)
+                key, found, label = this, 0, None
             if content is not None:
-                label, asked = _label(f"{file}, {member.name}", ending, content, label), True if ending == "cls" else asked
+                label = _label(f"{file}, {member.name}", ending, content, label, asked)
             elif path.suffix.lower() in folders.SUFFIXES:
                 found += 1
                 index.file.append(number)
@@ -162,21 +171,23 @@ def _index(files: list[Path]) -> Index:
                 index.ends.append(len(index.names))
             else:
                 others[path.suffix.lower() or "without an ending"] += 1
-        close(key, found, label, asked)
+        close(key, found, label)
     if not index.offsets:
         endings = ", ".join(f"{n:,} {ending}" for ending, n in others.most_common(5)) or "nothing"
         inner = "; unpack these archives once" if others[".tar"] else ""
         raise AliError(f"{files[0]}: no pictures in it: it holds {endings}; pictures end in {' '.join(folders.SUFFIXES)}{inner}")
-    if labelled is None:
+    if labelled is None and asked != NOTHING:
+        raise AliError(f"{files[0]}: no .json beside the pictures holds {asked}")
+    if labelled is None and orphan is None:
         return index
     together = "files of one key, the name before the first dot, stand together in WebDataset's archives (tar --sort=name)"
     if orphan:
         raise AliError(f"{orphan}: has a label but no picture beside it; {together}")
-    if bare:
-        raise AliError(f"{bare}: has no label beside it, but {labelled} has; {together}")
+    if bare and asked.attributes:
+        raise AliError(f"{bare}: has no .json beside it; every picture needs its attributes; {together}")
     if doubled:
         raise AliError(f"{doubled}: has several pictures for one label; leave one of them, or take the labels out")
-    return index._replace(labels=labels)
+    return index._replace(labels=np.stack(labels) if asked.attributes else labels)
 
 
 def _members(file: Path) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
@@ -203,17 +214,20 @@ def _members(file: Path) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
         raise AliError(f"{file}: not a readable .tar file ({error}); copy it again") from None
 
 
-def _label(where: str, ending: str, content: bytes, label: Label) -> Label:
-    """A class by number or name; of a .json without one, what was known before."""
+def _label(where: str, ending: str, content: bytes, label: Label, asked: Chosen) -> Label:
+    """A class by number or name, or attributes; of a file without what is asked for, what was known before."""
     try:
         text = content.decode("utf-8").strip()
-        if ending == "cls":
-            value = int(text) if text.lstrip("-").isdigit() else text
-        else:
-            found = json.loads(text)
-            value = next((found[key] for key in KEYS if key in found), label) if isinstance(found, dict) else label
-    except ValueError as error:
+        found = json.loads(text) if ending == "json" else {"cls": int(text) if text.lstrip("-").isdigit() else text}
+    except (ValueError, RecursionError) as error:
         raise AliError(f"{where}: not readable as .{ending} ({error})") from None
-    if value == "" or isinstance(value, bool) or not isinstance(value, int | str | None):
+    if not isinstance(found, dict):
+        return label
+    if asked.attributes:
+        return label if ending == "cls" else numbers([found.get(name) for name in asked.attributes], asked.attributes, where)
+    value = next((found[key] for key in ((asked.label,) if asked.label else KEYS) if key in found), label)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value == "" or not isinstance(value, int | str | None):
         raise AliError(f"{where}: must hold a class, by number or name; it holds {value!r}")
     return value

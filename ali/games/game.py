@@ -9,7 +9,7 @@ by subclassing one another.
 
 from __future__ import annotations
 
-__all__ = ["Game", "Generates", "Infers", "judge", "parameters"]
+__all__ = ["Classifies", "Game", "Generates", "Infers", "Scores", "judge", "parameters"]
 
 import abc
 from typing import Protocol, runtime_checkable
@@ -64,21 +64,32 @@ class Infers(Protocol):
     def encode(self, x: Float[Tensor, "n ..."]) -> Distribution: ...
 
 
+@runtime_checkable
+class Classifies(Protocol):
+    """A game that tells classes apart: probabilities, shape (n, K)."""
+
+    def classify(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]: ...
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """A game that finds rows strange: an anomaly score, shape (n,), higher = stranger."""
+
+    def score(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]: ...
+
+
 def parameters(game: Game, player: str) -> list[nn.Parameter]:
     """The trainable parameters that a player owns."""
     return [p for module in game.players[player] for p in module.parameters() if p.requires_grad]
 
 
 def judge(
-    discriminator: nn.Module,
-    pair_q: tuple[Float[Tensor, "n ..."], Float[Tensor, "n d"]],
-    pair_p: tuple[Float[Tensor, "n ..."], Float[Tensor, "n d"]],
-) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    discriminator: nn.Module, pair_q: tuple[Float[Tensor, "n ..."], ...], pair_p: tuple[Float[Tensor, "n ..."], ...]
+) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]]:
     r"""Score encoder pairs and decoder pairs in *one* pass of D: :math:`\rho_q = D(x, \hat z)`, :math:`\rho_p = D(\tilde x, z)`.
 
     One pass, as in the authors' code: under batch normalisation (D(x) of Tables 4 to 6) both kinds of pair share their
-    statistics, and two passes would be another model.
+    statistics, and two passes would be another model. What D sees may be more than a pair (labels, levels) or less (x alone).
     """
-    (x, z_hat), (x_tilde, z) = pair_q, pair_p
-    rho_q, rho_p = discriminator(torch.cat([x, x_tilde]), torch.cat([z_hat, z])).chunk(2)
+    rho_q, rho_p = discriminator(*(torch.cat([q, p]) for q, p in zip(pair_q, pair_p, strict=True))).chunk(2)
     return rho_q, rho_p

@@ -1,0 +1,62 @@
+"""Encoder and decoder in one game of pairs (x, z): ALI and BiGAN."""
+
+from __future__ import annotations
+
+__all__ = ["ali", "bigan"]
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from ali.recipes.parts import Parts, fixed, in_range, recipe
+from ali.recipes.run import Run
+
+if TYPE_CHECKING:
+    from ali.games import Game
+
+SCHEDULES = {"simultaneous": (("discriminator", "generator"),), "alternating": (("discriminator",), ("generator",))}
+
+
+@recipe()
+def ali(
+    parts: Parts,
+    *,
+    encoder: Literal["gaussian", "implicit", "deterministic"] = "gaussian",
+    objective: str = "relativistic",
+    penalty: float = 0.1,
+    penalty_end: float | None = None,
+    cycle: float = 20.0,
+    regression: float = 1.0,
+    schedule: Literal["simultaneous", "alternating"] = "simultaneous",
+) -> Run:
+    """Adversarially learned inference (Dumoulin et al. 2017).
+
+    Arguments:
+        encoder: family of q(z | x): gaussian (eq. 2), implicit (eq. 3) or deterministic (BiGAN).
+        objective: what the players want of D: nonsaturating (eq. 4), minimax (eq. 1), relativistic or hinge.
+        penalty: weight of R1 + R2 on pairs (x, z) at the start; 0 for none.
+        penalty_end: the same from 70 % of the training on, reached geometrically; by default it does not change.
+        cycle: weight of the reconstruction error in x (mean square); 0 for none.
+        regression: weight of the code error in z (mean square, encoder only); 0 for none.
+        schedule: simultaneous (Algorithm 1) or alternating steps of D and of the generators.
+    """
+    from ali import games, objectives
+
+    in_range("penalty", penalty, 0), in_range("penalty_end", penalty_end or 0.0, 0)
+    in_range("cycle", cycle, 0), in_range("regression", regression, 0)
+    make: Callable[..., Game] = games.BiGAN if encoder == "deterministic" else games.ALI
+    game = make(
+        parts.encoder(encoder),
+        parts.decoder(),
+        parts.discriminator(),
+        parts.prior,
+        objective=objectives.named(objective),
+        penalty=penalty,
+        penalty_end=penalty_end,
+        cycle=cycle,
+        regression=regression,
+        schedule=SCHEDULES[schedule],
+    )
+    return parts.run(game)
+
+
+bigan = fixed("bigan", "Bidirectional GAN (Donahue et al. 2017): ALI with a deterministic encoder.", ali, encoder="deterministic")

@@ -1,0 +1,338 @@
+"""What recipes are made of: the arguments that all of them share, the networks that these choose, and their optimisers.
+
+A recipe of this package is a function of :class:`Parts` and of its own arguments; :func:`recipe` adds the shared ones. Torch is
+imported inside the functions, so that the command line can read signatures at once.
+"""
+
+from __future__ import annotations
+
+__all__ = ["TABLES", "Parts", "Recipe", "fixed", "in_range", "recipe", "shared"]
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+from ali.errors import AliError
+from ali.recipes.run import Face, Run, Spec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ali.distributions import StandardNormal
+    from ali.games import Game
+    from ali.networks import Conditional, Critic, Discriminator
+    from ali.table import Network
+    from ali.tables.generic import Rows
+
+TABLES = ("mixture", "cifar10", "svhn", "celeba", "tiny_imagenet")  # of the paper, in ali/tables/
+
+
+def shared(
+    *,
+    face: Face = "modern",
+    networks: Literal["mlp", "conv", "mixture", "cifar10", "svhn", "celeba", "tiny_imagenet"] = "conv",
+    latent: int = 32,
+    width: int = 32,
+    depth: int = 2,
+    frequencies_x: Sequence[float] = (),
+    frequencies_z: Sequence[float] = (),
+    lr: float = 1e-3,
+    beta1: float = 0.5,
+    beta2: float = 0.99,
+    batch_size: int = 64,
+    epochs: int = 50,
+    ema: float = 0.998,
+) -> None:
+    """The arguments that every recipe takes.
+
+    Arguments:
+        face: manner of the networks: "paper" (batch normalisation, dropout in D, weights N(0, sigma^2), constant learning
+            rate) or "modern" (no normalisation, He initialisation times 0.6, learning rate decayed over the second half).
+        networks: "mlp" and "conv" fit any data; the others are the paper's Tables 3 to 6 and its mixture networks.
+        latent: dimension of z.
+        width: units per layer (mlp), or maps of the first layer (conv).
+        depth: hidden layers (mlp).
+        frequencies_x: Fourier features of x in encoder and D (mlp), radians per standard deviation.
+        frequencies_z: Fourier features of z in the decoder (mlp), radians per unit.
+        lr: Adam's learning rate, per step.
+        beta1: Adam's momentum, in [0, 1).
+        beta2: Adam's memory of squared gradients, in [0, 1).
+        batch_size: rows per step.
+        epochs: passes over the training rows.
+        ema: decay of the moving average of the weights, per step; 0 for none.
+    """
+
+
+SHARED = {name: p.default for name, p in inspect.signature(shared).parameters.items()}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Networks for this data, as the shared arguments choose them; each call builds a new one.
+
+    Arguments:
+        spec: what the data dictates.
+        given: the shared arguments.
+
+    Raises:
+        AliError: an argument out of range.
+    """
+
+    spec: Spec
+    given: dict[str, Any]
+
+    def __post_init__(self):
+        given = self.given
+        in_range("lr", given["lr"], 0, open=True)
+        for name in ("beta1", "beta2", "ema"):
+            in_range(name, given[name], 0, 1)
+        for name in ("latent", "width", "depth", "epochs"):
+            in_range(name, given[name], 1)
+        in_range("batch_size", given["batch_size"], 2)
+
+    @property
+    def paper(self) -> bool:
+        """Is the face that of 2016?"""
+        return self.given["face"] == "paper"
+
+    @property
+    def latent(self) -> int:
+        """Dimension of z."""
+        return self.given["latent"]
+
+    @property
+    def prior(self) -> StandardNormal:
+        from ali.distributions import StandardNormal
+
+        return StandardNormal(self.latent)
+
+    def encoder(
+        self, family: str = "gaussian", *, codes: int | None = None, sees: int = 0, log_sigma_0: float | None = None
+    ) -> Conditional:
+        """q(z | x), or q(z | x, e).
+
+        Arguments:
+            family: "gaussian" (eq. 2), "implicit" (eq. 3) or "deterministic".
+            codes: dimension of its z; by default ``latent``.
+            sees: numbers e that join before the last layer: of a label's embedding.
+            log_sigma_0: initial log sigma of the Gaussian family; by default 0 for the paper's face, -3 for the modern one.
+        """
+        from ali.networks import Deterministic, Gaussian, ImplicitConditional, Joined
+        from ali.table import build
+
+        codes = codes or self.latent
+        outputs = 2 * codes if family == "gaussian" else codes
+        noise = codes if family == "implicit" and len(self.spec.shape) == 1 else 1 if family == "implicit" else 0
+        shape, rows = (self.spec.shape[0] + noise, *self.spec.shape[1:]), self._rows(outputs)
+        untied = {"untied": self.paper and _image(rows)}
+        if sees:
+            body = build(rows.G_z[:-1], shape, **self._options)
+            joint = (body.size + sees, 1, 1) if _image(rows) else (body.size + sees,)
+            network: nn.Module = Joined(body, build(rows.G_z[-1:], joint, (outputs,), **self._options, **untied))
+        else:
+            network = build(rows.G_z, shape, (outputs,), **self._options, **untied)
+        if family == "gaussian":
+            return Gaussian(network, log_sigma_0=(0.0 if self.paper else -3.0) if log_sigma_0 is None else log_sigma_0)
+        return ImplicitConditional(network, noise) if family == "implicit" else Deterministic(network)
+
+    def decoder(self, *, codes: int | None = None, sees: int = 0) -> Conditional:
+        """p(x | z), or p(x | z, e): deterministic.
+
+        Arguments:
+            codes: dimension of its z; by default ``latent``.
+            sees: numbers e that join z: of a label's embedding.
+        """
+        from ali.networks import Deterministic
+
+        return Deterministic(self.generator(codes=codes, sees=sees))
+
+    def generator(self, *, codes: int | None = None, sees: int = 0) -> nn.Module:
+        """The decoder's network, without the distribution around it."""
+        import torch
+
+        from ali import layers
+        from ali.networks import Joined
+        from ali.table import build
+
+        rows, size = self._rows(1), (codes or self.latent) + sees
+        g = build(rows.G_x, self._code(rows, size), self.spec.shape, **self._options, untied=self.paper and _image(rows))
+        if any(kind != "linear" for kind, _ in self.spec.heads):
+            g.append(layers.Heads(self.spec.heads))
+        if self.spec.mean is not None and any(isinstance(module, layers.UntiedBias) for module in g):
+            bias = next(module.bias for module in g if isinstance(module, layers.UntiedBias))
+            bias.data.copy_(torch.logit(self.spec.mean, eps=1e-3))
+        return Joined(None, g) if sees else g
+
+    def discriminator(self, *, codes: int | None = None, sees: int = 0, outputs: int = 1) -> Discriminator:
+        """D(x, z), or D(x, z, e).
+
+        Arguments:
+            codes: dimension of its z; by default ``latent``.
+            sees: numbers e that join before the joint layers: of a label's embedding.
+            outputs: logits per pair.
+        """
+        from ali.networks import Discriminator
+        from ali.table import build
+
+        rows = self._rows(1)
+        d_x, d_z = (
+            build(rows.D_x, self.spec.shape, **self._options),
+            build(rows.D_z, self._code(rows, codes or self.latent), **self._options),
+        )
+        return Discriminator(d_x, d_z, self._head(rows, d_x.size + d_z.size + sees, outputs))
+
+    def critic(self, of: Literal["x", "z"] = "x", *, outputs: int = 1, codes: int | None = None, sees: int = 0) -> Critic:
+        """D(x), or D(z): the same rows, with one input only.
+
+        Arguments:
+            of: what it judges.
+            outputs: logits per row.
+            codes: dimension of z; by default ``latent``.
+            sees: numbers e that join before the joint layers.
+        """
+        from ali.networks import Critic
+        from ali.table import build
+
+        rows = self._rows(1)
+        of_rows, shape = (rows.D_x, self.spec.shape) if of == "x" else (rows.D_z, self._code(rows, codes or self.latent))
+        body = build(of_rows, shape, **self._options)
+        return Critic(body, self._head(rows, body.size + sees, outputs))
+
+    def run(self, game: Game, *, labelled: int = 0, lr: dict[str, float] | None = None) -> Run:
+        """A game with Adam for each of its players.
+
+        Arguments:
+            labelled: rows of each batch that are drawn from the labelled ones (:class:`Run`).
+            lr: learning rates of players that have one of their own.
+        """
+        import torch
+
+        from ali import games, train
+
+        given, own = self.given, lr or {}
+        optimizers = {
+            player: torch.optim.Adam(
+                games.parameters(game, player), lr=own.get(player, given["lr"]), betas=(given["beta1"], given["beta2"]), fused=True
+            )
+            for player in game.players
+        }
+        rate = train.constant if self.paper else train.hold_then_cosine
+        return Run(game, dict(optimizers), given["batch_size"], given["epochs"], rate, given["ema"], labelled)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        """What a table leaves to ``build``."""
+        if self.given["networks"] in TABLES:
+            rows = import_module(f"ali.tables.{self.given['networks']}")
+            return {"sigma": rows.SIGMA, "slope": rows.SLOPE, "pieces": rows.PIECES}
+        return {"sigma": 0.01, "slope": 0.1} if self.paper else {"sigma": None, "gain": 0.6, "slope": 0.2}
+
+    def _rows(self, outputs: int) -> Rows:
+        """A table of the paper or generic rows, the encoder's last one with so many outputs."""
+        from ali.tables import generic
+
+        given, shape, paper = self.given, self.spec.shape, self.paper
+        output = "linear" if len(shape) == 1 else "sigmoid" if paper else "tanh"
+        if given["networks"] == "mlp":
+            frequencies = {name: tuple(given[name]) for name in ("frequencies_x", "frequencies_z")}
+            return generic.mlp(math.prod(shape), outputs, given["width"], given["depth"], batch_norm=paper, output=output, **frequencies)
+        if given["networks"] == "conv":
+            if len(shape) == 1:
+                raise AliError("networks 'conv' are for images, and the rows are vectors: take networks 'mlp'")
+            return generic.image(
+                (shape[0], shape[1], shape[2]), outputs, given["width"], batch_norm=paper, dropout=0.2 if paper else 0.0, output=output
+            )
+        if given["networks"] not in TABLES:
+            raise AliError(f"unknown networks {given['networks']!r}: choose one of mlp, conv, {', '.join(TABLES)}")
+        rows = import_module(f"ali.tables.{given['networks']}")
+        for what, theirs, ours in (("x of shape", rows.X, shape), ("z of dimension", rows.Z, self.latent)):
+            if theirs != ours:
+                raise AliError(f"networks {given['networks']!r} are for {what} {theirs}, here it is {ours}: take networks 'mlp' or 'conv'")
+        # Another family of encoder, or another range of pixels, than the table's changes the last rows.
+        encoder = (*rows.G_z[:-1], rows.G_z[-1]._replace(maps=outputs))
+        decoder = (*rows.G_x[:-1], rows.G_x[-1]._replace(nonlinearity=output))
+        return generic.Rows(encoder, decoder, rows.D_x, rows.D_z, rows.D_xz)
+
+    def _code(self, rows: Rows, size: int) -> tuple[int, ...]:
+        return (size, 1, 1) if _image(rows) else (size,)
+
+    def _head(self, rows: Rows, inputs: int, outputs: int) -> Network:
+        """The joint layers of D."""
+        from ali.table import build
+
+        last = rows.D_xz[-1]._replace(maps=outputs)
+        shape = (outputs, 1, 1) if _image(rows) else (outputs,)
+        return build((*rows.D_xz[:-1], last), self._code(rows, inputs), shape, **self._options, logits=True)
+
+
+class Recipe:
+    """A function from hyperparameters to a game that is ready to be played: ``recipe(spec, **arguments) -> Run``.
+
+    Arguments:
+        function: takes :class:`Parts` and its own arguments, all by name and with defaults.
+        changed: defaults of the modern face, its own or shared ones, which no data set changes.
+        said: arguments that are said already, and are none any more.
+    """
+
+    def __init__(self, function: Callable[..., Run], changed: dict[str, Any], said: dict[str, Any]):
+        functools.update_wrapper(self, function)
+        self.__name__: str = function.__name__
+        self.function, self.changed, self.said = function, changed, said
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        common = list(inspect.signature(shared, eval_str=True).parameters.values())
+        parameters = {p.name: p for p in (*common[:2], *own, *common[2:]) if p.name not in said}
+        known = [p.replace(default=changed.get(name, p.default)) for name, p in parameters.items()]
+        first = inspect.Parameter("spec", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Spec)
+        self.__signature__ = inspect.Signature([first, *known], return_annotation=Run)
+        self.defaults = {p.name: p.default for p in known}
+
+    def __call__(self, spec: Spec, **arguments: Any) -> Run:
+        for name in arguments:
+            if name not in self.defaults:
+                raise TypeError(f"{self.__name__} has no argument {name!r}")
+        given = self.defaults | arguments | self.said
+        parts = Parts(spec, {name: given[name] for name in SHARED})
+        return self.function(parts, **{name: value for name, value in given.items() if name not in SHARED})
+
+
+def recipe(**changed: Any) -> Callable[[Callable[..., Run]], Recipe]:
+    """Make a recipe of a function of :class:`Parts`: the shared arguments are added to its own.
+
+    Arguments:
+        changed: defaults of the modern face for this game, whatever the data.
+    """
+    return lambda function: Recipe(function, changed, {})
+
+
+def fixed(name: str, about: str, of: Recipe, **said: Any) -> Recipe:
+    """A recipe that is another one with some of its arguments said.
+
+    Arguments:
+        name, about: its name, and the first line of its documentation.
+        of: the other one.
+        said: the arguments.
+    """
+    made = Recipe(of.function, of.changed, of.said | said)
+    _, line, rest = (of.__doc__ or "").partition("\n")
+    made.__name__, made.__doc__ = name, about + line + rest
+    return made
+
+
+def in_range(name: str, value: float, low: float, high: float = float("inf"), open: bool = False) -> None:
+    """Refuse an argument that makes no sense, by name.
+
+    Raises:
+        AliError: says what it must be.
+    """
+    good = (low < value if open else low <= value) and (value < high or high == float("inf"))
+    if not good or value != value or value == float("inf"):
+        bound = f"{'above' if open else 'at least'} {low:g}" + (f" and below {high:g}" if high != float("inf") else "")
+        raise AliError(f"{name} must be {bound}, got {value}")
+
+
+def _image(rows: Rows) -> bool:
+    return rows.D_xz[0].operation == "conv"

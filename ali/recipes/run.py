@@ -1,0 +1,75 @@
+"""What a recipe takes and what it gives: the specification of the data, and a game that is ready to be played."""
+
+from __future__ import annotations
+
+__all__ = ["Face", "Run", "Spec"]
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from ali.games import Game
+
+Face = Literal["modern", "paper"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the data dictates.
+
+    Arguments:
+        shape: of one row, as the network sees it: (channels, height, width) or (columns,).
+        classes: names of the classes, if rows have one of them each.
+        attributes: names of the attributes, if rows have several labels each.
+        heads: the decoder's output nonlinearities for a table of several kinds of columns (:class:`ali.layers.Heads`).
+        mean: mean training row, in the network's range; only needed to initialise, so it is not stored.
+        y: labels of the training rows (:class:`ali.data.source.Source`), for games that keep their distribution; not stored, either.
+    """
+
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+    heads: tuple[tuple[str, int], ...] = ()
+    attributes: tuple[str, ...] = ()
+    mean: Tensor | None = None
+    y: np.ndarray | None = None
+
+    def to_json(self) -> dict:
+        return {
+            "shape": list(self.shape),
+            "classes": list(self.classes),
+            "heads": [list(head) for head in self.heads],
+            "attributes": list(self.attributes),
+        }
+
+    @classmethod
+    def from_json(cls, state: dict) -> Spec:
+        heads = tuple((kind, width) for kind, width in state.get("heads", ()))
+        return cls(tuple(state["shape"]), tuple(state["classes"]), heads, tuple(state.get("attributes", ())))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A game, its optimisers, and how long to play: all that the loop and the run folder need.
+
+    Arguments:
+        game: the players.
+        optimizers: one for each player.
+        batch_size: rows per step.
+        epochs: passes over the training rows.
+        rate: learning rate as a factor, a function of the share of training done.
+        decay: of the moving average of the weights, per step; 0 for none.
+        labelled: rows of each batch that are drawn from the rows with a known class, at its beginning; 0: as they come.
+    """
+
+    game: Game
+    optimizers: dict[str, Optimizer]
+    batch_size: int
+    epochs: int
+    rate: Callable[[float], float]
+    decay: float
+    labelled: int = 0
