@@ -10,6 +10,7 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -45,11 +46,11 @@ def error(model: ali.Model, rows: ali.Source) -> float:
 def measure(name: str, seed: int, folder: Path) -> dict[str, float]:
     """Train one system, and look at what it can do."""
     data, start = digits(), time.process_time()
-    options = {"parent": str(folder / f"gan-{seed}")} if name == "post_hoc" else {}
+    options: dict[str, Any] = {"parent": str(folder / f"gan-{seed}")} if name == "post_hoc" else {}
     model = ali.Model.train("digits", out=folder / f"{name}-{seed}", recipe=name, seed=seed, **options)
     seconds = time.process_time() - start
     values = ali.evaluate(model, data, seed=seed)
-    if isinstance(model.game, Classifies):
+    if isinstance(model.game, Classifies):  # pyrefly: ignore
         values["error"] = error(model, data.test)
     return {key: values[key] for key in MEASURES if key in values} | {"seconds": seconds}
 
