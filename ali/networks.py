@@ -10,7 +10,17 @@ it by what it calls. Which family a conditional returns is chosen by which class
 
 from __future__ import annotations
 
-__all__ = ["Conditional", "Critic", "Deterministic", "Discriminator", "Gaussian", "ImplicitConditional", "Joined"]
+__all__ = [
+    "BernoulliConditional",
+    "Conditional",
+    "Critic",
+    "Deterministic",
+    "Discriminator",
+    "Gaussian",
+    "Homoscedastic",
+    "ImplicitConditional",
+    "Joined",
+]
 
 import abc
 
@@ -18,7 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ali.distributions import DiagonalNormal, Dirac, Distribution, Implicit
+from ali.distributions import Bernoulli, DiagonalNormal, Dirac, Distribution, Implicit
 from ali.table import Network
 
 
@@ -79,6 +89,41 @@ class ImplicitConditional(Conditional):
             lambda epsilon: self.network(torch.cat([u, epsilon], 1), *others),
             u.new_zeros(len(u), self.noise, *u.shape[2:]),
         )
+
+
+class Homoscedastic(Conditional):
+    r"""A normal whose means a network computes, with one learned standard deviation for every component of every row.
+
+    .. math:: p(x | z) = \mathcal{N}(f(z), \sigma_x^2 I)
+
+    Arguments:
+        network: (n, ...) to (n, ...): :math:`f`.
+        log_sigma: initial :math:`\log \sigma_x`.
+    """
+
+    def __init__(self, network: nn.Module, log_sigma: float = 0.0):
+        super().__init__()
+        self.network, self.log_sigma = network, nn.Parameter(torch.tensor(log_sigma))
+
+    def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> DiagonalNormal:
+        mu = self.network(u, *others)
+        return DiagonalNormal(mu, self.log_sigma.expand_as(mu))
+
+
+class BernoulliConditional(Conditional):
+    """Pixels off or on with the probabilities that a network computes (:class:`ali.distributions.Bernoulli`).
+
+    Arguments:
+        network: (n, ...) to (n, ...): logits.
+        low: the darkest pixel of the network's range, -1 or 0.
+    """
+
+    def __init__(self, network: nn.Module, low: float = 0.0):
+        super().__init__()
+        self.network, self.low = network, low
+
+    def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Bernoulli:
+        return Bernoulli(self.network(u, *others), self.low)
 
 
 class Joined(nn.Module):

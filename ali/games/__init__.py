@@ -5,6 +5,7 @@ game      year  paper
 ========  ====  =====================================================================================
 ALI       2017  Dumoulin et al., Adversarially Learned Inference (arXiv:1606.00704)
 BiGAN     2017  Donahue et al., Adversarial Feature Learning (arXiv:1605.09782)
+VAE       2014  Kingma and Welling, Auto-Encoding Variational Bayes (arXiv:1312.6114)
 ========  ====  =====================================================================================
 """
 
@@ -12,5 +13,6 @@ from ali.games.ali import ALI as ALI
 from ali.games.bigan import BiGAN as BiGAN
 from ali.games.game import Game as Game
 from ali.games.game import parameters as parameters
+from ali.games.vae import VAE as VAE
 
-GAMES = (ALI, BiGAN)
+GAMES = (ALI, BiGAN, VAE)
