@@ -22,7 +22,7 @@ seeding torch fixes it and so that it works under ``torch.func``.
 
 from __future__ import annotations
 
-__all__ = ["Bernoulli", "DiagonalNormal", "Dirac", "Distribution", "Implicit", "StandardNormal"]
+__all__ = ["Bernoulli", "CodedPrior", "DiagonalNormal", "Dirac", "Distribution", "Implicit", "StandardNormal"]
 
 import math
 from collections.abc import Callable
@@ -162,3 +162,43 @@ class StandardNormal(nn.Module):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
+
+
+class CodedPrior(nn.Module):
+    r"""The prior of InfoGAN: codes c that are to mean something, beside noise; each part independent of the others.
+
+    .. math:: [c_1, c_2, z], \quad c_1 \text{: one of K categories, one-hot}, \quad c_2 \sim U(-1, 1)^m, \quad z \sim \mathcal{N}(0, I)
+
+    Arguments:
+        categories: K, equally likely; at least 2.
+        continuous: m, dimension of :math:`c_2`.
+        noise: dimension of z.
+        law: of the continuous codes, "uniform" in (-1, 1) or "normal".
+    """
+
+    def __init__(self, categories: int, continuous: int, noise: int, law: str = "uniform"):
+        super().__init__()
+        self.categories, self.continuous, self.noise, self.law = categories, continuous, noise, law
+        self.dim = categories + continuous + noise
+        self.register_buffer("like", torch.empty(0), persistent=False)
+
+    @property
+    def entropies(self) -> tuple[float, float]:
+        r"""In nats, :math:`H(c_1) = \log K` and :math:`H(c_2) = m \log 2`, or :math:`\frac m2 \log 2 \pi e`."""
+        each = math.log(2) if self.law == "uniform" else 0.5 * math.log(2 * math.pi * math.e)
+        return math.log(self.categories), self.continuous * each
+
+    def sample(self, n: int) -> Float[Tensor, "n d"]:
+        chosen = F.one_hot(torch.randint(self.categories, (n,), device=self.like.device), self.categories).to(self.like.dtype)
+        code, noise = (torch.randn(n, k, device=self.like.device, dtype=self.like.dtype) for k in (self.continuous, self.noise))
+        if self.law == "uniform":
+            code = 2 * torch.rand_like(code) - 1
+        return torch.cat([chosen, code, noise], 1)
+
+    def codes(self, z: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n m"]]:
+        """:math:`c_1` and :math:`c_2` of samples."""
+        chosen, code, _ = z.split([self.categories, self.continuous, self.noise], 1)
+        return chosen, code
+
+    def extra_repr(self) -> str:
+        return f"categories={self.categories}, continuous={self.continuous}, noise={self.noise}, law={self.law}"

@@ -180,9 +180,22 @@ class Critic(nn.Module):
     def __init__(self, body: Network, head: Network):
         super().__init__()
         self.body, self.head = body, head
+        weighted = [k for k, module in enumerate(head) if isinstance(module, nn.Linear | nn.Conv2d)]
+        self.last = weighted[-1]
+        self.size: int = head[self.last].weight.shape[1]  # numbers in one row of features
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
-        return _logits(self.head(torch.cat([self.body(u).flatten(1), *others], 1)))
+        return self.verdict(self.features(u, *others))
+
+    def features(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n c"]:
+        """What the last layer sees: the penultimate activations."""
+        joined = torch.cat([self.body(u).flatten(1), *others], 1).reshape(len(u), *self.head.input_shape)
+        return nn.Sequential(*list(self.head)[: self.last])(joined).flatten(1)
+
+    def verdict(self, features: Float[Tensor, "n c"]) -> Float[Tensor, "n ..."]:
+        """The logits that belong to features: ``critic(u) = critic.verdict(critic.features(u))``."""
+        maps = features[..., None, None] if isinstance(self.head[self.last], nn.Conv2d) else features
+        return _logits(nn.Sequential(*list(self.head)[self.last :])(maps))
 
 
 def _logits(outputs: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["vae"]
+__all__ = ["aae", "vae"]
 
 from typing import Literal
 
@@ -22,3 +22,35 @@ def vae(parts: Parts, *, likelihood: Literal["gaussian", "bernoulli"] = "gaussia
 
     in_range("beta", beta, 0)
     return parts.run(games.VAE(parts.encoder(), parts.decoder(likelihood), parts.prior, beta=beta))
+
+
+@recipe()
+def aae(
+    parts: Parts,
+    *,
+    encoder: Literal["gaussian", "implicit", "deterministic"] = "gaussian",
+    reconstruction: float = 20.0,
+    objective: str = "nonsaturating",
+    penalty: float = 0.1,
+) -> Run:
+    """Adversarial autoencoder (Makhzani et al. 2015).
+
+    Arguments:
+        encoder: family of q(z | x): gaussian, implicit or deterministic.
+        reconstruction: weight of the reconstruction error (mean square).
+        objective: what the players want of D: nonsaturating, minimax, relativistic or hinge.
+        penalty: weight of R1 + R2 on codes; 0 for none.
+    """
+    from ali import games, objectives
+
+    in_range("reconstruction", reconstruction, 0), in_range("penalty", penalty, 0)
+    game = games.AAE(
+        parts.encoder(encoder),
+        parts.decoder(),
+        parts.critic("z"),
+        parts.prior,
+        reconstruction=reconstruction,
+        objective=objectives.named(objective),
+        penalty=penalty,
+    )
+    return parts.run(game)

@@ -214,6 +214,18 @@ class Parts:
         body = build(of_rows, shape, **self._options)
         return Critic(body, self._head(rows, body.size + sees, outputs))
 
+    def recognition(self, features: int, outputs: int) -> Network:
+        """Q(c | x) on a critic's features: one hidden layer of 128 units, as InfoGAN's authors have it.
+
+        Arguments:
+            features: numbers that it sees (:class:`ali.networks.Critic`).
+            outputs: numbers that it puts out.
+        """
+        from ali.table import build, linear
+
+        rows = (linear(128, self.paper, 0.0, "lrelu"), linear(outputs, False, 0.0, "linear"))
+        return build(rows, (features,), (outputs,), **self._options)
+
     def run(self, game: Game, *, labelled: int = 0, lr: dict[str, float] | None = None) -> Run:
         """A game with Adam for each of its players.
 
