@@ -1,4 +1,4 @@
-"""VAE: the bound against the closed form that a linear one has, its distributions against PyTorch's."""
+"""VAE, adversarial autoencoder, VAE-GAN: closed forms, who learns from what, and digits."""
 
 import math
 
@@ -13,8 +13,10 @@ from ali.data.digits import digits
 from ali.data.source import Batch
 from ali.distributions import Bernoulli, DiagonalNormal, StandardNormal
 from ali.errors import AliError
-from ali.networks import BernoulliConditional, Deterministic, Gaussian, Homoscedastic
+from ali.networks import BernoulliConditional, Critic, Deterministic, Gaussian, Homoscedastic
+from ali.objectives import OBJECTIVES
 from ali.recipes import Spec
+from ali.table import build, conv, linear
 
 D, Z = 5, 2  # dimensions of the rows and of the codes in linear models
 
@@ -167,6 +169,15 @@ def test_a_bernoulli_decoder_has_the_range_of_pixels(face, low):
         recipes.RECIPES["vae"](Spec((3,)), networks="mlp", likelihood="bernoulli")
 
 
+def test_a_vae_of_a_table_means_shares_of_categories_and_draws_points_around_them():
+    game = recipes.RECIPES["vae"](Spec((5,), heads=(("linear", 2), ("softmax", 3))), networks="mlp", width=8, latent=Z).game.eval()
+    torch.manual_seed(0)
+    p = game.decode(torch.randn(2000, Z))
+    torch.testing.assert_close(p.mean[:, 2:].sum(1), torch.ones(2000))
+    noise = (p.rsample() - p.mean).std(0)
+    assert noise.tolist() == pytest.approx([math.exp(-1.0)] * 5, rel=0.1)  # the initial sigma, in every column
+
+
 def test_a_vae_learns_digits(tmp_path):
     model = ali.Model.train("digits", out=tmp_path / "run", recipe="vae", epochs=50)
     values = ali.evaluate(model, digits())
@@ -175,3 +186,175 @@ def test_a_vae_learns_digits(tmp_path):
     assert values["q_z"] < 0.07
     assert values["two_sample"] < 0.87
     assert np.asarray(model.sample(3)).shape == (3, 8, 8)
+
+
+# A critic's features.
+
+
+def test_features_are_what_the_last_layer_sees():
+    torch.manual_seed(0)
+    head = build(
+        (linear(4, False, 0.0, "lrelu"), linear(3, False, 0.0, "lrelu"), linear(1, False, 0.0, "sigmoid")), (5,), (1,), logits=True
+    )
+    critic, u = Critic(build((), (5,)), head), torch.randn(6, 5)
+    leaky = nn.LeakyReLU(0.1)
+    by_hand = leaky(head[2](leaky(head[0](u))))
+    torch.testing.assert_close(critic.features(u), by_hand)
+    torch.testing.assert_close(critic(u), by_hand @ head[4].weight[0] + head[4].bias)
+    assert critic.size == 3
+
+
+def test_features_of_images_are_rows_of_numbers_and_their_verdict_is_the_critic_s():
+    torch.manual_seed(0)
+    body = build((conv(4, 2, 3, False, 0.0, "lrelu"), conv(3, 1, 5, False, 0.0, "lrelu")), (1, 8, 8), (5, 1, 1))
+    head = build((conv(1, 1, 7, False, 0.5, "maxout"), conv(1, 1, 2, False, 0.5, "sigmoid")), (6, 1, 1), (2, 1, 1), logits=True)
+    critic, x, label = Critic(body, head).eval(), torch.randn(4, 1, 8, 8), torch.randn(4, 1)
+    features = critic.features(x, label)
+    assert features.shape == (4, critic.size) == (4, 7)
+    torch.testing.assert_close(critic.verdict(features), critic(x, label))
+    assert critic(x, label).shape == (4, 2)
+
+
+# Who learns from what. All in double precision, with noise that is the same each time.
+
+
+def networks(codes: int = 2 * Z) -> tuple[nn.Module, nn.Module]:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(D, 6), nn.Tanh(), nn.Linear(6, codes)), nn.Sequential(nn.Linear(Z, 6), nn.Tanh(), nn.Linear(6, D))
+
+
+def critic_of(size: int) -> Critic:
+    torch.manual_seed(1)
+    rows = linear(6, False, 0.0, "tanh"), linear(1, False, 0.0, "sigmoid")
+    return Critic(build((), (size,)), build(rows, (size,), (1,), sigma=1.0, logits=True))
+
+
+def lost(game: games.Game, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    torch.manual_seed(7)
+    return game.losses(Batch(x), torch.tensor(0.0))
+
+
+def slopes(loss: torch.Tensor, module: nn.Module) -> torch.Tensor:
+    found = torch.autograd.grad(loss, list(module.parameters()), retain_graph=True, allow_unused=True)
+    return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(module.parameters(), found, strict=True)])
+
+
+def aae(reconstruction: float, objective: str = "nonsaturating", **options) -> games.AAE:
+    e, g = networks()
+    parts = Gaussian(e), Deterministic(g), critic_of(Z), StandardNormal(Z)
+    return games.AAE(*parts, reconstruction=reconstruction, objective=OBJECTIVES[objective], **options).double()
+
+
+@pytest.fixture
+def rows() -> torch.Tensor:
+    return linear_rows(8)
+
+
+def test_a_critic_that_knows_nothing_leaves_the_reconstruction_error(rows):
+    game = aae(3.0)
+    for p in game.critic.parameters():
+        p.data.zero_()
+    loss = lost(game, rows)
+    torch.manual_seed(7)
+    game.prior.sample(len(rows))
+    error = (game.decode(game.encode(rows).rsample()).mean - rows).square().mean().item()
+    assert loss["critic"].item() == pytest.approx(2 * math.log(2), rel=1e-12)
+    assert loss["autoencoder"].item() == pytest.approx(3 * error + 2 * math.log(2), rel=1e-12)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_an_aae_s_encoder_has_two_wishes_its_decoder_one_and_its_critic_its_own(rows, objective):
+    game = {weight: aae(weight, objective) for weight in (0.0, 1.0, 4.0)}
+    loss = {weight: lost(game[weight], rows) for weight in game}
+
+    def of(part: str, player: str) -> list[torch.Tensor]:
+        return [slopes(loss[weight][player], getattr(game[weight], part)) for weight in (0.0, 1.0, 4.0)]
+
+    fooling, both, more = of("encoder", "autoencoder")
+    assert fooling.abs().max() > 1e-6
+    assert (both - fooling).abs().max() > 1e-3
+    torch.testing.assert_close(more - fooling, 4 * (both - fooling))
+    none, once, four = of("decoder", "autoencoder")
+    assert not none.any()
+    assert once.any()
+    torch.testing.assert_close(four, 4 * once)
+    critic = of("critic", "critic")
+    torch.testing.assert_close(critic[0], critic[2], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_an_aae_s_critic_finds_prior_codes_and_the_encoder_makes_its_codes_pass_for_them(rows, objective):
+    game, x = aae(0.0, objective), rows.repeat(8, 1)
+    game.encoder.network[2].bias.data[:Z] = 2.0  # codes are not where the prior has them
+    optimizers = {player: torch.optim.Adam(games.parameters(game, player), lr=0.02) for player in game.players}
+
+    def lead() -> float:
+        with torch.no_grad():
+            torch.manual_seed(3)
+            return (game.critic(game.prior.sample(len(x))).mean() - game.critic(game.encode(x).rsample()).mean()).item()
+
+    leads = [lead()]
+    for player, other in (("critic", "autoencoder"), ("autoencoder", "critic")):
+        for _ in range(50):
+            game.zero_grad()
+            game.losses(Batch(x), torch.tensor(0.0))[player].backward(inputs=games.parameters(game, player))
+            assert all(p.grad is None for p in games.parameters(game, other))
+            optimizers[player].step()
+        leads.append(lead())
+    assert leads[1] > max(leads[0], 0) + 0.5
+    assert leads[2] < leads[1] - 0.5
+
+
+def vae_gan(gamma: float, objective: str = "minimax", **options) -> games.VAEGAN:
+    e, g = networks()
+    parts = Gaussian(e), Deterministic(g), critic_of(D), StandardNormal(Z)
+    return games.VAEGAN(*parts, gamma=gamma, objective=OBJECTIVES[objective], **options).double()
+
+
+def test_a_vae_gan_s_losses_are_those_of_algorithm_1(rows):
+    game = vae_gan(0.3)
+    loss = lost(game, rows)
+    torch.manual_seed(7)
+    z = game.prior.sample(len(rows))
+    q = game.encode(rows)
+    x_tilde, x_p = game.decode(q.rsample()).mean, game.decode(z).mean
+
+    def d(x: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(game.discriminator(x))
+
+    normal = torch.distributions.Normal
+    prior = torch.distributions.kl_divergence(normal(q.mu, q.log_sigma.exp()), normal(torch.zeros_like(q.mu), torch.ones_like(q.mu)))
+    hidden = nn.Sequential(*list(game.discriminator.head)[:2])
+    feature = -normal(hidden(x_tilde), 1.0).log_prob(hidden(rows)).sum(1).mean() - 6 * 0.5 * math.log(2 * math.pi)
+    # The two kinds of generated rows weigh as much as the data together.
+    gan = (d(rows).log() + 0.5 * (1 - d(x_tilde)).log() + 0.5 * (1 - d(x_p)).log()).mean()
+    wanted = {"encoder": prior.sum(1).mean() + feature, "decoder": 0.3 * feature + gan, "discriminator": -gan}
+    for player, value in wanted.items():
+        assert loss[player].item() == pytest.approx(value.item(), rel=1e-6), player
+
+
+def test_a_vae_gan_s_discriminator_never_sees_the_feature_error_and_its_encoder_never_the_gan(rows):
+    one, other = vae_gan(0.0, penalty=0.5), vae_gan(5.0, "nonsaturating", penalty=0.1)
+    torch.testing.assert_close(slopes(lost(one, rows)["encoder"], one.encoder), slopes(lost(other, rows)["encoder"], other.encoder))
+    same = vae_gan(5.0, penalty=0.5)
+    torch.testing.assert_close(
+        slopes(lost(one, rows)["discriminator"], one.discriminator), slopes(lost(same, rows)["discriminator"], same.discriminator)
+    )
+    # The decoder has both wishes: its gradient is that of the GAN and gamma times that of the feature error.
+    gan, two, five = (slopes(lost(game, rows)["decoder"], game.decoder) for game in (one, vae_gan(2.0), same))
+    assert gan.abs().max() > 1e-6
+    torch.testing.assert_close(5 * (two - gan), 2 * (five - gan))
+
+
+def test_a_vae_gan_refuses_an_encoder_without_a_density_in_words():
+    e, g = networks(Z)
+    with pytest.raises(AliError, match=r"encoder is Gaussian.*got Deterministic"):
+        games.VAEGAN(Deterministic(e), Deterministic(g), critic_of(D), StandardNormal(Z))
+
+
+def test_an_adversarial_autoencoder_learns_digits(tmp_path):
+    values = ali.evaluate(ali.Model.train("digits", out=tmp_path / "run", recipe="aae", epochs=40), digits())
+    assert values["mse_share"] < 0.12 < values["pca_share"]
+    assert values["label_kept"] > 0.94
+    assert values["q_z"] < 0.07
+    assert values["two_sample"] < 0.82

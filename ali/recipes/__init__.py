@@ -12,7 +12,7 @@ To add a recipe: a function in a file here (parts.py has what it is made of), an
 
 from collections.abc import Callable
 
-from ali.recipes.autoencoding import aae, vae
+from ali.recipes.autoencoding import aae, vae, vae_gan
 from ali.recipes.bidirectional import ali, bigan
 from ali.recipes.datasets import DATASETS as DATASETS
 from ali.recipes.datasets import PAPER as PAPER
@@ -32,5 +32,6 @@ RECIPES: dict[str, Callable[..., Run]] = {
     "bigan": bigan,
     "vae": vae,
     "aae": aae,
+    "vae_gan": vae_gan,
     "infogan": infogan,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["aae", "vae"]
+__all__ = ["aae", "vae", "vae_gan"]
 
 from typing import Literal
 
@@ -50,6 +50,30 @@ def aae(
         parts.critic("z"),
         parts.prior,
         reconstruction=reconstruction,
+        objective=objectives.named(objective),
+        penalty=penalty,
+    )
+    return parts.run(game)
+
+
+@recipe()
+def vae_gan(parts: Parts, *, gamma: float = 1.0, objective: str = "relativistic", penalty: float = 0.1) -> Run:
+    """VAE-GAN: a VAE whose errors are measured in a discriminator's features (Larsen et al. 2016).
+
+    Arguments:
+        gamma: weight of the feature error for the decoder, beside the GAN's.
+        objective: what decoder and D want of D: nonsaturating, minimax (the paper), relativistic or hinge.
+        penalty: weight of R1 + R2 on x; 0 for none.
+    """
+    from ali import games, objectives
+
+    in_range("gamma", gamma, 0), in_range("penalty", penalty, 0)
+    game = games.VAEGAN(
+        parts.encoder(),
+        parts.decoder(),
+        parts.critic(),
+        parts.prior,
+        gamma=gamma,
         objective=objectives.named(objective),
         penalty=penalty,
     )

@@ -17,8 +17,8 @@ def infogan(
     categories: int | None = None,
     continuous: int = 2,
     law: Literal["uniform", "normal"] = "uniform",
-    information: float = 1.0,
-    information_continuous: float = 0.1,
+    information: float = 0.3,
+    information_continuous: float = 0.03,
     objective: str = "relativistic",
     penalty: float = 0.1,
 ) -> Run:
@@ -28,8 +28,8 @@ def infogan(
         categories: clusters to find; by default as many as the data has classes, or 10.
         continuous: continuous codes.
         law: of the continuous codes: uniform in (-1, 1), or normal.
-        information: weight of the bound on the category's mutual information.
-        information_continuous: the same of the continuous codes.
+        information: weight of the bound on the category's mutual information; the paper's is 1.
+        information_continuous: the same of the continuous codes; the paper's is 0.1.
         objective: what the players want of D: nonsaturating, minimax, relativistic or hinge.
         penalty: weight of R1 + R2 on x; 0 for none.
     """
