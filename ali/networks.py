@@ -180,9 +180,8 @@ class Critic(nn.Module):
     def __init__(self, body: Network, head: Network):
         super().__init__()
         self.body, self.head = body, head
-        weighted = [k for k, module in enumerate(head) if isinstance(module, nn.Linear | nn.Conv2d)]
-        self.last = weighted[-1]
-        self.size: int = head[self.last].weight.shape[1]  # numbers in one row of features
+        self.last, layer = [(k, module) for k, module in enumerate(head) if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+        self.size = layer.weight.shape[1]  # numbers in one row of features
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
         return self.verdict(self.features(u, *others))

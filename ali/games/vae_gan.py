@@ -23,11 +23,11 @@ References:
       (arXiv:1512.09300)
 
 Taken from the authors' code (github.com/andersbll/autoencoding_beyond_pixels): the feature error is a sum over the layer's units (a normal
-of variance 1), not a mean, so that it weighs against the KL in nats; no gradient of the GAN into the encoder; real and generated images
-weigh the same in :math:`L_{GAN}`, as there are two kinds of the latter (``real_vs_gen_weight``). Not taken: the layer, a convolution
-there, is the critic's penultimate one here, whatever the networks; :math:`\gamma` with it, which is 1e-6 to 5e-5 there for a sum over
-thousands of units; and the equilibrium, by which the better of decoder and D pauses when its loss leaves 0.68 by more than 0.35 to 0.4:
-a penalty on D's slope keeps the two close instead, so that every step stays the same.
+of variance 1), not a mean, so that it weighs against the KL in nats; no gradient of the GAN into the encoder; data and generated rows weigh
+the same in :math:`L_{GAN}`, although there are two kinds of the latter (``real_vs_gen_weight`` 0.5). Not taken: the layer, a convolution
+there, is the critic's penultimate one here, whatever the networks, and with it :math:`\gamma`, there 1e-5 to 5e-5 for a sum over thousands
+of units; and the equilibrium, by which the better of decoder and D pauses while a loss of D is further than a margin (0.25 to 0.4) from
+0.68: the recipe takes a penalty on D's slope instead, so that every step has the same players.
 """
 
 from __future__ import annotations
