@@ -358,3 +358,11 @@ def test_an_adversarial_autoencoder_learns_digits(tmp_path):
     assert values["label_kept"] > 0.94
     assert values["q_z"] < 0.07
     assert values["two_sample"] < 0.82
+
+
+def test_a_vae_gan_learns_digits(tmp_path):
+    values = ali.evaluate(ali.Model.train("digits", out=tmp_path / "run", recipe="vae_gan", epochs=40), digits())
+    assert values["mse_share"] < 0.4  # in pixels, which it does not see
+    assert values["label_kept"] > 0.88
+    assert values["q_z"] < 0.09
+    assert values["two_sample"] < 0.86

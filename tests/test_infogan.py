@@ -15,6 +15,7 @@ from ali.data.digits import digits
 from ali.data.source import Batch
 from ali.distributions import CodedPrior
 from ali.errors import AliError
+from ali.evaluation import metrics
 from ali.networks import Critic, Deterministic
 from ali.objectives import OBJECTIVES
 from ali.table import build, linear
@@ -171,3 +172,13 @@ def purity(found: np.ndarray, classes: np.ndarray) -> float:
     counts = np.zeros((10, 10))
     np.add.at(counts, (found, classes), 1)
     return counts[linear_sum_assignment(-counts)].sum() / len(found)
+
+
+def test_clusters_of_digits_are_digits(tmp_path):
+    model, test = ali.Model.train("digits", out=tmp_path / "run", recipe="infogan", epochs=60), digits().test
+    probabilities = model.classify(test.x)
+    assert purity(probabilities.argmax(1), test.y) > 0.55
+    # Each category is drawn as one cluster: Q reads it back from what it made the generator draw.
+    z = model.game.prior.sample(500).numpy()
+    assert (model.classify(model.decode(z)).argmax(1) == z[:, :10].argmax(1)).mean() > 0.9
+    assert metrics.two_sample_accuracy(test.x, model.sample(len(test), seed=0)) < 0.88
