@@ -38,7 +38,8 @@ class Model:
 
     def __init__(self, game: Game, preprocess: preprocess.Preprocess, config: dict[str, Any]):
         self.game, self.preprocess, self.config = game.eval(), preprocess, config
-        self.classes: tuple[str, ...] = tuple(config["spec"]["classes"])
+        # A game that finds classes of its own names them; else they are the data's.
+        self.classes: tuple[str, ...] = tuple(getattr(game, "clusters", config["spec"]["classes"]))
         self.shape: tuple[int, ...] = preprocess.shape
         self.columns: tuple[Column, ...] = preprocess.columns
         self.device = next(game.parameters()).device

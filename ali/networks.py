@@ -10,7 +10,17 @@ it by what it calls. Which family a conditional returns is chosen by which class
 
 from __future__ import annotations
 
-__all__ = ["Conditional", "Critic", "Deterministic", "Discriminator", "Gaussian", "ImplicitConditional", "Joined"]
+__all__ = [
+    "BernoulliConditional",
+    "Conditional",
+    "Critic",
+    "Deterministic",
+    "Discriminator",
+    "Gaussian",
+    "Homoscedastic",
+    "ImplicitConditional",
+    "Joined",
+]
 
 import abc
 
@@ -18,7 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ali.distributions import DiagonalNormal, Dirac, Distribution, Implicit
+from ali.distributions import Bernoulli, DiagonalNormal, Dirac, Distribution, Implicit
 from ali.table import Network
 
 
@@ -81,6 +91,41 @@ class ImplicitConditional(Conditional):
         )
 
 
+class Homoscedastic(Conditional):
+    r"""A normal whose means a network computes, with one learned standard deviation for every component of every row.
+
+    .. math:: p(x | z) = \mathcal{N}(f(z), \sigma_x^2 I)
+
+    Arguments:
+        network: (n, ...) to (n, ...): :math:`f`.
+        log_sigma: initial :math:`\log \sigma_x`.
+    """
+
+    def __init__(self, network: nn.Module, log_sigma: float = 0.0):
+        super().__init__()
+        self.network, self.log_sigma = network, nn.Parameter(torch.tensor(log_sigma))
+
+    def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> DiagonalNormal:
+        mu = self.network(u, *others)
+        return DiagonalNormal(mu, self.log_sigma.expand_as(mu))
+
+
+class BernoulliConditional(Conditional):
+    """Pixels off or on with the probabilities that a network computes (:class:`ali.distributions.Bernoulli`).
+
+    Arguments:
+        network: (n, ...) to (n, ...): logits.
+        low: the darkest pixel of the network's range, -1 or 0.
+    """
+
+    def __init__(self, network: nn.Module, low: float = 0.0):
+        super().__init__()
+        self.network, self.low = network, low
+
+    def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Bernoulli:
+        return Bernoulli(self.network(u, *others), self.low)
+
+
 class Joined(nn.Module):
     """A network whose last rows see other numbers, too: a label's embedding beside the features, or beside the code.
 
@@ -135,9 +180,21 @@ class Critic(nn.Module):
     def __init__(self, body: Network, head: Network):
         super().__init__()
         self.body, self.head = body, head
+        self.last, layer = [(k, module) for k, module in enumerate(head) if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+        self.size = layer.weight.shape[1]  # numbers in one row of features
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
-        return _logits(self.head(torch.cat([self.body(u).flatten(1), *others], 1)))
+        return self.verdict(self.features(u, *others))
+
+    def features(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n c"]:
+        """What the last layer sees: the penultimate activations."""
+        joined = torch.cat([self.body(u).flatten(1), *others], 1).reshape(len(u), *self.head.input_shape)
+        return nn.Sequential(*list(self.head)[: self.last])(joined).flatten(1)
+
+    def verdict(self, features: Float[Tensor, "n c"]) -> Float[Tensor, "n ..."]:
+        """The logits that belong to features: ``critic(u) = critic.verdict(critic.features(u))``."""
+        maps = features[..., None, None] if isinstance(self.head[self.last], nn.Conv2d) else features
+        return _logits(nn.Sequential(*list(self.head)[self.last :])(maps))
 
 
 def _logits(outputs: Tensor) -> Tensor:

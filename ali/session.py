@@ -398,8 +398,9 @@ class Session:
         training = networks.training
         networks.eval()
         n = 4000 if self.preprocess.pixels is None else 64
-        z = torch.randn(n, game.prior.dim, generator=torch.Generator().manual_seed(0)).to(self.device)
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(0)
+            z = game.prior.sample(n)
             x = self.preprocess.inverse(game.decode(z).mean).cpu().numpy()
         networks.train(training)
         drawn = pictures.picture(x, self.preprocess.pixels, self.data.train.x)

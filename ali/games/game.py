@@ -66,7 +66,7 @@ class Infers(Protocol):
 
 @runtime_checkable
 class Classifies(Protocol):
-    """A game that tells classes apart: probabilities, shape (n, K)."""
+    """A game that tells classes apart: probabilities, shape (n, K). Classes that are not the data's have names in ``clusters``."""
 
     def classify(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]: ...
 

@@ -12,11 +12,13 @@ To add a recipe: a function in a file here (parts.py has what it is made of), an
 
 from collections.abc import Callable
 
+from ali.recipes.autoencoding import aae, vae, vae_gan
 from ali.recipes.bidirectional import ali, bigan
 from ali.recipes.datasets import DATASETS as DATASETS
 from ali.recipes.datasets import PAPER as PAPER
 from ali.recipes.datasets import Dataset as Dataset
 from ali.recipes.datasets import defaults as defaults
+from ali.recipes.infogan import infogan
 from ali.recipes.parts import TABLES as TABLES
 from ali.recipes.parts import Parts as Parts
 from ali.recipes.parts import Recipe as Recipe
@@ -28,4 +30,8 @@ from ali.recipes.run import Spec as Spec
 RECIPES: dict[str, Callable[..., Run]] = {
     "ali": ali,
     "bigan": bigan,
+    "vae": vae,
+    "aae": aae,
+    "vae_gan": vae_gan,
+    "infogan": infogan,
 }

@@ -139,26 +139,38 @@ class Parts:
             return Gaussian(network, log_sigma_0=(0.0 if self.paper else -3.0) if log_sigma_0 is None else log_sigma_0)
         return ImplicitConditional(network, noise) if family == "implicit" else Deterministic(network)
 
-    def decoder(self, *, codes: int | None = None, sees: int = 0) -> Conditional:
-        """p(x | z), or p(x | z, e): deterministic.
+    def decoder(self, family: str = "deterministic", *, codes: int | None = None, sees: int = 0) -> Conditional:
+        """p(x | z), or p(x | z, e).
 
         Arguments:
+            family: "deterministic"; or with a density: "gaussian" (one learned sigma), "bernoulli" (pixels).
             codes: dimension of its z; by default ``latent``.
             sees: numbers e that join z: of a label's embedding.
         """
-        from ali.networks import Deterministic
+        from ali.networks import BernoulliConditional, Deterministic, Homoscedastic
 
-        return Deterministic(self.generator(codes=codes, sees=sees))
+        if family == "bernoulli":
+            if len(self.spec.shape) == 1:
+                raise AliError("a Bernoulli decoder is for the pixels of images, and the rows are vectors: take likelihood 'gaussian'")
+            return BernoulliConditional(self.generator(codes=codes, sees=sees, output="linear"), low=0.0 if self.paper else -1.0)
+        network = self.generator(codes=codes, sees=sees)
+        # Below 1, the data's own scale: where noise explains everything, the code starts out useless and may stay so.
+        return Homoscedastic(network, 0.0 if self.paper else -1.0) if family == "gaussian" else Deterministic(network)
 
-    def generator(self, *, codes: int | None = None, sees: int = 0) -> nn.Module:
-        """The decoder's network, without the distribution around it."""
+    def generator(self, *, codes: int | None = None, sees: int = 0, output: str | None = None) -> nn.Module:
+        """The decoder's network, without the distribution around it.
+
+        Arguments:
+            codes, sees: as for :meth:`decoder`.
+            output: last nonlinearity, if not that of the network's range.
+        """
         import torch
 
         from ali import layers
         from ali.networks import Joined
         from ali.table import build
 
-        rows, size = self._rows(1), (codes or self.latent) + sees
+        rows, size = self._rows(1, output), (codes or self.latent) + sees
         g = build(rows.G_x, self._code(rows, size), self.spec.shape, **self._options, untied=self.paper and _image(rows))
         if any(kind != "linear" for kind, _ in self.spec.heads):
             g.append(layers.Heads(self.spec.heads))
@@ -202,6 +214,18 @@ class Parts:
         body = build(of_rows, shape, **self._options)
         return Critic(body, self._head(rows, body.size + sees, outputs))
 
+    def recognition(self, features: int, outputs: int) -> Network:
+        """Q(c | x) on a critic's features: one hidden layer of 128 units, as InfoGAN's authors have it.
+
+        Arguments:
+            features: numbers that it sees (:class:`ali.networks.Critic`).
+            outputs: numbers that it puts out.
+        """
+        from ali.table import build, linear
+
+        rows = (linear(128, self.paper, 0.0, "lrelu"), linear(outputs, False, 0.0, "linear"))
+        return build(rows, (features,), (outputs,), **self._options)
+
     def run(self, game: Game, *, labelled: int = 0, lr: dict[str, float] | None = None) -> Run:
         """A game with Adam for each of its players.
 
@@ -231,12 +255,12 @@ class Parts:
             return {"sigma": rows.SIGMA, "slope": rows.SLOPE, "pieces": rows.PIECES}
         return {"sigma": 0.01, "slope": 0.1} if self.paper else {"sigma": None, "gain": 0.6, "slope": 0.2}
 
-    def _rows(self, outputs: int) -> Rows:
-        """A table of the paper or generic rows, the encoder's last one with so many outputs."""
+    def _rows(self, outputs: int, output: str | None = None) -> Rows:
+        """A table of the paper or generic rows, the encoder's last one with so many outputs, the decoder's with such an output."""
         from ali.tables import generic
 
         given, shape, paper = self.given, self.spec.shape, self.paper
-        output = "linear" if len(shape) == 1 else "sigmoid" if paper else "tanh"
+        output = output or ("linear" if len(shape) == 1 else "sigmoid" if paper else "tanh")
         if given["networks"] == "mlp":
             frequencies = {name: tuple(given[name]) for name in ("frequencies_x", "frequencies_z")}
             return generic.mlp(math.prod(shape), outputs, given["width"], given["depth"], batch_norm=paper, output=output, **frequencies)
