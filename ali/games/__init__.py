@@ -1,16 +1,18 @@
 """The games: one file each.
 
-========  ====  =====================================================================================
-game      year  paper
-========  ====  =====================================================================================
-ALI       2017  Dumoulin et al., Adversarially Learned Inference (arXiv:1606.00704)
-BiGAN     2017  Donahue et al., Adversarial Feature Learning (arXiv:1605.09782)
-========  ====  =====================================================================================
+==============  ====  =====================================================================================
+game            year  paper
+==============  ====  =====================================================================================
+ALI             2017  Dumoulin et al., Adversarially Learned Inference (arXiv:1606.00704)
+BiGAN           2017  Donahue et al., Adversarial Feature Learning (arXiv:1605.09782)
+ConditionalALI  2017  Dumoulin et al., Adversarially Learned Inference, eq. 7 (arXiv:1606.00704)
+==============  ====  =====================================================================================
 """
 
 from ali.games.ali import ALI as ALI
 from ali.games.bigan import BiGAN as BiGAN
+from ali.games.conditional import ConditionalALI as ConditionalALI
 from ali.games.game import Game as Game
 from ali.games.game import parameters as parameters
 
-GAMES = (ALI, BiGAN)
+GAMES = (ALI, BiGAN, ConditionalALI)

@@ -13,6 +13,7 @@ To add a recipe: a function in a file here (parts.py has what it is made of), an
 from collections.abc import Callable
 
 from ali.recipes.bidirectional import ali, bigan
+from ali.recipes.conditional import conditional
 from ali.recipes.datasets import DATASETS as DATASETS
 from ali.recipes.datasets import PAPER as PAPER
 from ali.recipes.datasets import Dataset as Dataset
@@ -28,4 +29,5 @@ from ali.recipes.run import Spec as Spec
 RECIPES: dict[str, Callable[..., Run]] = {
     "ali": ali,
     "bigan": bigan,
+    "conditional": conditional,
 }
