@@ -33,7 +33,7 @@ from torch import nn
 from ali import __version__, checkpoint, pictures, preprocess, recipes
 from ali.data.source import Batch, Data, stream
 from ali.errors import AliError
-from ali.games.game import Generates
+from ali.games.game import Conditions, Generates
 from ali.train import play
 
 FRAMES = 32  # pictures of samples while it learns
@@ -373,7 +373,7 @@ class Session:
         return f" --recipe FILE.py:{name.removeprefix('custom:')}" if name.startswith("custom:") else ""
 
     def _draw(self) -> None:
-        """A picture of samples from the same codes each time; its noise is its own, training's is not touched."""
+        """A picture of samples from the same codes and labels each time; its noise is its own, training's is not touched."""
         networks = self.average or self.run.game
         if not isinstance(networks, Generates):  # pyrefly: ignore
             return
@@ -382,8 +382,10 @@ class Session:
         networks.eval()
         n = 4000 if self.preprocess.pixels is None else 64
         z = torch.randn(n, game.prior.dim, generator=torch.Generator().manual_seed(0)).to(self.device)
-        with torch.no_grad():
-            x = self.preprocess.inverse(game.decode(z).mean).cpu().numpy()
+        with torch.no_grad(), torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(0)
+            y = (game.labels(n),) if isinstance(game, Conditions) else ()
+            x = self.preprocess.inverse(game.decode(z, *y).mean).cpu().numpy()
         networks.train(training)
         drawn = pictures.picture(x, self.preprocess.pixels, self.data.train.x)
         if drawn is not None:

@@ -32,7 +32,7 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     tables as the networks see them: numbers made normal, categories as probabilities. Samples are compared with held-out rows in
     that space, images in the leading 64 principal components of every other training row ("PCA-64 of pixels": no network looked
     at them, so it is no FID or KID). At most 10,000 rows of each part are looked at, and at most 2,000 where all pairs are
-    compared.
+    compared. A conditional run takes the rows' own labels, and for samples y ~ p(y).
 
     Arguments:
         model: a loaded run, with encoder and decoder.
@@ -56,9 +56,9 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     if len(test) < 2:
         raise AliError("evaluation needs at least 2 held-out rows")
     scaled = _scaler(model, train)
-    x, x_hat = test.x, model.reconstruct(test.x)
+    x, x_hat = test.x, model.reconstruct(test.x, model.labels_of(test))
     x_tilde = _matrix(model, model.sample(len(test), seed=seed))
-    z = model.encode(train.x, draw=True, seed=seed)
+    z = model.encode(train.x, model.labels_of(train), draw=True, seed=seed)
     prior = np.random.default_rng(seed).standard_normal(z.shape)
 
     error = metrics.reconstruction(scaled(x), scaled(x_hat))
@@ -77,13 +77,13 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     values |= _samples(model, train, test, x_tilde, scaled, seed)
     if model.columns:
         values |= _table(model, train, test, x_tilde, scaled, seed)
-    if train.y is not None and test.y is not None:
+    if train.y is not None and test.y is not None and model.classes:
         near = metrics.nearest_neighbour_accuracy
         raw = near(scaled(train.x), train.y, scaled(x), test.y)
         values |= {
             "label_kept": near(scaled(train.x), train.y, scaled(x_hat), test.y),
             "label_kept_ceiling": raw,
-            "nn_codes": near(model.encode(train.x), train.y, model.encode(x), test.y),
+            "nn_codes": near(model.encode(train.x, model.labels_of(train)), train.y, model.encode(x, model.labels_of(test)), test.y),
             "nn_pixels": raw,
         }
     shape = model.config["data"].get("shape") if model.config["dataset"] == "mixture" else None

@@ -143,9 +143,7 @@ class ALI(Game):
         rho_q, rho_p = judge(self.discriminator, (x, z_hat), (x_tilde, z))
         losses = self.objective(rho_q, rho_p)  # L_d and L_g of Algorithm 1
         # Beyond the paper: R1 + R2 (for D), l2 cycle in x, code regression with stopped gradient (for the generators).
-        loss_d, loss_g = self.terms.add(
-            losses, (x, z_hat), (x_tilde, z), progress, self.encoder, self.decoder, self.discriminator
-        )
+        loss_d, loss_g = self.terms.add(losses, (x, z_hat), (x_tilde, z), progress, self.encoder, self.decoder, self.discriminator)
         return {"discriminator": loss_d, "generator": loss_g}
 
     def encode(self, x: Float[Tensor, "n ..."]) -> Distribution:

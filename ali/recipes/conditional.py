@@ -96,7 +96,7 @@ def _law(spec: Spec) -> Categorical | Empirical:
     counts = np.ones(kinds) if y is None else np.bincount(y, minlength=kinds)
     if not counts.all():
         name = spec.classes[int(counts.argmin())]
-        raise AliError(f"no training row has the class {name!r}, so that it can not be learned: leave it out, or train on rows that have it")
+        raise AliError(f"no training row has the class {name!r}, so that it can not be learned: hold out other rows, or leave it out")
     return Categorical(torch.from_numpy(counts / counts.sum()).to(torch.get_default_dtype()))
 
 
