@@ -131,7 +131,7 @@ def having(source: Source, name: str) -> tuple[Source, np.ndarray]:
     place = names.index(name)
     if not source.attributes:
         known = source.rows(np.flatnonzero(source.y >= 0))
-        return known, known.y == place
+        return known, source.y[source.y >= 0] == place
     known = source.rows(np.flatnonzero(np.isfinite(source.y[:, place])))
     values = source.y[np.isfinite(source.y[:, place]), place]
     return known, values > values.mean()
@@ -165,7 +165,7 @@ def _floats(value: Any, what: str) -> np.ndarray:
     return cells.astype(np.float32)
 
 
-def _one_each(found: np.ndarray, n: int, full: int = 1) -> np.ndarray:
+def _one_each(found: Any, n: int, full: int = 1) -> np.ndarray:
     """One label for each of n rows; one alone is that of all."""
     found = np.asarray(found)
     if found.ndim < full:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 __all__ = ["direction", "strengths", "walk"]
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ def walk(
     return torch.where(omega.sin() < 1e-3, straight, sphere)
 
 
-def direction(z: np.ndarray, mask: np.ndarray, how: Literal["mean", "classifier"] = "mean") -> np.ndarray:
+def direction(z: np.ndarray, mask: Any, how: Literal["mean", "classifier"] = "mean") -> np.ndarray:
     r"""The direction in which codes with a property lie from codes without it, one step long.
 
     .. math::
@@ -96,10 +97,9 @@ def strengths(text: str) -> list[float]:
         AliError: another form.
     """
     try:
-        low, high, n = text.split(":")
-        steps = np.linspace(float(low), float(high), int(n))
+        low, high, n = (kind(part) for kind, part in zip((float, float, int), text.split(":"), strict=True))
     except ValueError:
-        steps = np.empty(0)
-    if not len(steps) or not np.isfinite(steps).all():
-        raise AliError(f"strength is written lo:hi:n, from lo to hi in n steps (-2:2:7); got {text!r}")
-    return steps.tolist()
+        low, high, n = 0.0, 0.0, 0
+    if not 1 <= n <= 1000 or not math.isfinite(high - low):
+        raise AliError(f"strength is written lo:hi:n, from lo to hi in n steps, 1 to 1000 (-2:2:7); got {text!r}")
+    return np.linspace(low, high, int(n)).tolist()

@@ -323,6 +323,7 @@ class Model:
             if y is not None:
                 raise AliError(f"{name}: this run ({self.config['recipe']}) takes no labels; the recipe conditional trains one that does")
             return None
+        y = y.cpu().numpy() if isinstance(y, Tensor) else y
         if drawn and (y is None or isinstance(y, Mapping)):
             others = game.labels(n).cpu().numpy()
         if y is None and not drawn:

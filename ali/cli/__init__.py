@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from ali import __version__
+from ali.cli import labelling
 from ali.errors import AliError
 
 ABOUT = "Models that generate and infer: a decoder turns a code z into data x, an encoder turns x into z, a game trains both."
@@ -39,7 +40,6 @@ NewLabel = Annotated[str | None, Parameter(help="Class to change into, of a cond
 NewAttributes = Annotated[str | None, Parameter(help="Attributes to change, of a conditional run: smiling=1,blond=0; the others stay.")]
 Direction = Annotated[str | None, Parameter(help="Class or attribute of the run's training rows: from those without to those with.")]
 Told = Annotated[Literal["mean", "classifier"], Parameter(help="Between the means of codes, or across a linear classifier's border.")]
-MOST = 10_000  # training rows that a direction is computed from
 Moved = Annotated[str | None, Parameter(help="Where the run's data is now, if it has moved.")]
 Recipe = Annotated[str | None, Parameter(help="FILE.py:FUNCTION that made the run, if it is a recipe of your own.")]
 Report = Annotated[Path | None, Parameter(help="Where to write. Default: the run folder.")]
@@ -75,7 +75,7 @@ def sample(
 ) -> None:
     """Generate new rows: a PNG grid, a folder of PNG pictures (a name without an ending), .npy, .csv or .parquet."""
     model = _load(run, recipe)
-    _write(model, out, model.sample(n, y=_said(label, attributes), seed=seed))
+    _write(model, out, model.sample(n, y=labelling.said(label, attributes), seed=seed))
 
 
 def encode(
@@ -114,7 +114,7 @@ def decode(
 
     model = _load(run, recipe)
     z = files.read_numbers(codes)
-    _write(model, out, model.decode(z, _labels(model, len(z), label, attributes, labels)))
+    _write(model, out, model.decode(z, labelling.of_rows(model, len(z), label, attributes, labels)))
 
 
 def reconstruct(
@@ -182,19 +182,21 @@ def edit(
     """
     from ali import lines
 
-    if (direction is None) == (_said(label, attributes) is None):
+    new = labelling.said(label, attributes)
+    if (direction is None) == (new is None):
         raise AliError("edit what? Say one of --label, --attributes and --direction")
+    if rows is None and labels is not None:
+        raise AliError("--labels are those of your ROWS, and the run's held-out rows have labels of their own: give ROWS, or leave it out")
     steps = lines.strengths(strength)
     model = _load(run, recipe)
     if rows is None:
-        x, y = _own(model, run, data)
+        x, y = labelling.own(model, run, data)
     else:
         x, y = _labelled(model, run, rows, None, None, labels)
-    x, y = _shown(model, out, n or (60 if direction is None else 8), x, y)
+    x, y = _shown(model, out, n if n is not None else 60 if direction is None else 8, x, y)
     if direction is None:
-        new = {"label": label} if label is not None else {"attributes": _said(None, attributes)}
-        return _write_pairs(model, out, x, model.edit(x, y, **new))
-    step = _direction(model, run, direction, how, data)
+        return _write_pairs(model, out, x, model.edit(x, y, label=new) if attributes is None else model.edit(x, y, attributes=new))
+    step = labelling.direction(model, run, direction, how, data)
     edited = model.edit(x, y, direction=step, strength=steps)
     _write(model, out, edited.reshape(-1, *x.shape[1:]), columns=len(steps))
 
@@ -327,65 +329,14 @@ def _load(run: Path, recipe: str | None):
     return load(run, recipe=None if recipe is None else recipe_named(recipe), device="auto")
 
 
-def _said(label: str | None, attributes: str | None) -> Any:
-    """A label as it was typed; None if none was."""
-    from ali.conditions import of_text
-
-    if label is not None and attributes is not None:
-        raise AliError("--label and --attributes exclude one another: a run knows classes or attributes")
-    return label if attributes is None else of_text(attributes)
-
-
-def _labels(model, n: int, label: str | None, attributes: str | None, file: Path | None) -> Any:
-    """The labels of n rows of somebody's own; None for a run that takes none."""
-    from ali import files
-
-    said = _said(label, attributes)
-    if said is not None and file is not None:
-        raise AliError("--labels says the labels row by row, --label and --attributes those of all rows: give one of them")
-    if model.conditions is None:
-        if said is not None or file is not None:
-            raise AliError(f"this run ({model.config['recipe']}) takes no labels; `ali train --recipe conditional` makes one that does")
-        return None
-    if file is not None:
-        said = files.read_labels(file, model.attributes, model.config["data"].get("label") or "label")
-    if said is None:
-        raise AliError(
-            f"this run ({model.config['recipe']}) needs labels, too: --label or --attributes for all rows alike, or --labels FILE; "
-            f"it knows {model.conditions.choice}"
-        )
-    return model.conditions.numbers(said, n)
-
-
 def _labelled(model, run: Path, rows: Path | None, label: str | None, attributes: str | None, file: Path | None) -> tuple[Any, Any]:
     """Rows and their labels, from files or as they were typed, or the run's own held-out rows."""
     if rows is not None:
         x = _rows(model, run, rows)
-        return x, _labels(model, len(x), label, attributes, file)
+        return x, labelling.of_rows(model, len(x), label, attributes, file)
     if label is not None or attributes is not None or file is not None:
         raise AliError("the run's held-out rows have labels of their own; `ali edit` changes them, and other ROWS can be given")
-    return _own(model, run)
-
-
-def _own(model, run: Path, data: str | None = None) -> tuple[Any, Any]:
-    """The run's own held-out rows, and their labels."""
-    from ali.model import open_data
-
-    test = open_data(run, data).test
-    return test.x, model.labels_of(test)
-
-
-def _direction(model, run: Path, name: str, how: Literal["mean", "classifier"], data: str | None) -> Any:
-    """A direction that a class or an attribute of the run's own training rows names."""
-    import numpy as np
-
-    from ali.conditions import having
-    from ali.model import open_data
-
-    train, mask = having(open_data(run, data).train, name)
-    some = np.linspace(0, len(train) - 1, min(len(train), MOST)).astype(int)
-    train = train.rows(some)
-    return model.direction(train.x, mask[some], model.labels_of(train), how=how)
+    return labelling.own(model, run)
 
 
 def _shown(model, out: Path, n: int, x: Any, y: Any) -> tuple[Any, Any]:

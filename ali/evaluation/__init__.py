@@ -32,7 +32,7 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     tables as the networks see them: numbers made normal, categories as probabilities. Samples are compared with held-out rows in
     that space, images in the leading 64 principal components of every other training row ("PCA-64 of pixels": no network looked
     at them, so it is no FID or KID). At most 10,000 rows of each part are looked at, and at most 2,000 where all pairs are
-    compared. A conditional run takes the rows' own labels, and for samples y ~ p(y).
+    compared. A conditional run is told the rows' labels (so that ``label_kept`` is easy for it), and samples with y ~ p(y).
 
     Arguments:
         model: a loaded run, with encoder and decoder.
