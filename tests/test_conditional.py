@@ -309,18 +309,18 @@ def test_digits_are_generated_reconstructed_and_changed_by_class(model, classifi
 
     test = digits().test
     asked = np.arange(400) % 10
-    assert (read(model.sample(400, y=asked, seed=0)) == asked).mean() > 0.9  # chance is 0.1
+    assert (read(model.sample(400, y=asked, seed=0)) == asked).mean() > 0.93  # chance is 0.1; real digits get 0.96
     assert (read(model.sample(50, y="3", seed=0)) == 3).mean() > 0.8
     x_hat = model.reconstruct(test.x, test.y)
-    assert ((x_hat.astype(float) - test.x) ** 2).mean() / test.x.astype(float).var(0).mean() < 0.2
+    assert ((x_hat.astype(float) - test.x) ** 2).mean() / test.x.astype(float).var(0).mean() < 0.13
     # From a to b: the picture is read as b, and differs less from the original than another b does.
     other = (test.y + 1 + np.arange(len(test)) % 9) % 10
     edited = model.edit(test.x, test.y, label=other)
-    assert (read(edited) == other).mean() > 0.85
+    assert (read(edited) == other).mean() > 0.93
     strange = model.sample(len(test), y=other, seed=1)
-    assert ((edited.astype(float) - test.x) ** 2).mean() < 0.9 * ((strange.astype(float) - test.x) ** 2).mean()
+    assert ((edited.astype(float) - test.x) ** 2).mean() < 0.8 * ((strange.astype(float) - test.x) ** 2).mean()
     # Without a label, y ~ p(y): every digit comes.
-    assert np.bincount(read(model.sample(400, seed=0)), minlength=10).min() > 15
+    assert np.bincount(read(model.sample(400, seed=0)), minlength=10).min() > 20
 
 
 def test_a_direction_turns_digits_into_another_class(tmp_path, classifier):
@@ -331,8 +331,10 @@ def test_a_direction_turns_digits_into_another_class(tmp_path, classifier):
         step = plain.direction(train.x, train.y == 0, how=how)
         strip = plain.edit(x, direction=step, strength=[0, 1, 2])
         assert strip.shape == (len(x), 3, 8, 8)
-        read = (classifier.predict(strip.reshape(-1, 64) / 16) == 0).reshape(len(x), 3).mean(0)
-        assert read[0] < 0.1 < read[0] + 0.3 < read[1] or read[1] < read[2]
+        none, one, two = (classifier.predict(strip.reshape(-1, 64) / 16) == 0).reshape(len(x), 3).mean(0)
+        assert none < 0.05
+        assert one > none + 0.15  # the mean of the codes of all zeros is on the border of those of ones and sevens
+        assert two > 0.8
         np.testing.assert_array_equal(plain.edit(x, direction=step), strip[:, 1])
     np.testing.assert_array_equal(strip[:, 0], plain.reconstruct(x))
 
