@@ -13,8 +13,8 @@ the authors' CelebA network. For a class, W y is the column of W that is the cla
 What we decided:
 
 - *Two embeddings, both trained*: one that encoder and decoder share, owned by the generators, and D's own. In the authors' code
-  a single one is in no optimiser, and so stays as it was drawn. Trained, a shared one would let the generators choose what D can
-  see of y: to hide the label from D is cheaper than to obey it.
+  a single one is in no optimiser, and so stays as it was drawn. Trained by the generators, a single one could be shrunk until D no
+  longer sees the label; detached for D, it would leave D to judge through numbers that it can not shape.
 - *Encoder pairs and decoder pairs have the same y*, the batch's own labels as they come, as in the authors' code. Eq. 7 writes
   q(x) p(y) as if x and y were independent; what is meant is a row and its label. Then y says nothing by itself about the kind of
   pair, and a relativistic objective compares pairs of one label.
