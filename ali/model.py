@@ -166,7 +166,7 @@ class Model:
         Raises:
             AliError: rows of another shape, or out of the range of the training data.
         """
-        z = self._encode(x, self._given(y, len(x)), draw, seed)
+        z = self._encode(x, self._given(y, x), draw, seed)
         return z if isinstance(x, Tensor) else z.cpu().numpy()
 
     def decode(self, z: Any, y: Any = None) -> Any:
@@ -182,7 +182,7 @@ class Model:
         Raises:
             AliError: codes of another dimension, or not finite.
         """
-        x = self._decode(self._tensor(z), self._given(y, len(z)))
+        x = self._decode(self._tensor(z), self._given(y, z))
         if isinstance(z, Tensor):
             return x
         return from_matrix(x.cpu().numpy(), self.columns) if self._mixed else x.cpu().numpy()
@@ -193,7 +193,7 @@ class Model:
         Arguments:
             x, y, draw, seed: as for :meth:`encode`.
         """
-        y = self._given(y, len(x))
+        y = self._given(y, x)
         return self._like(x, self._decode(self._encode(x, y, draw, seed), y))
 
     def interpolate(
@@ -212,7 +212,7 @@ class Model:
         """
         if len(x1) != len(x2):
             raise AliError(f"x1 has {len(x1)} rows and x2 has {len(x2)}: a walk needs one of each")
-        first, last, y = self._given(y1, len(x1), "y1"), self._given(y2, len(x2), "y2"), None
+        first, last, y = self._given(y1, x1, "y1"), self._given(y2, x2, "y2"), None
         z = lines.walk(self._encode(x1, first), self._encode(x2, last), steps, how)
         if self.conditions and first is not None and last is not None:
             start, end = (torch.from_numpy(self.conditions.one_hot(given)) for given in (first, last))
@@ -234,7 +234,7 @@ class Model:
         Raises:
             AliError: all rows have it, or none.
         """
-        return lines.direction(self._encode(x, self._given(y, len(x))).cpu().numpy(), mask, how)
+        return lines.direction(self._encode(x, self._given(y, x)).cpu().numpy(), mask, how)
 
     def edit(
         self,
@@ -268,11 +268,11 @@ class Model:
             raise AliError("edit what? Say one of attributes, label and direction")
         if direction is None and self.conditions is None:
             raise AliError(f"this run ({self.config['recipe']}) takes no labels that could be changed: edit along a direction")
-        own = self._given(y, len(x))
+        own = self._given(y, x)
         z = self._encode(x, own)
         if direction is None:
             others = own if self.attributes else None
-            return self._like(x, self._decode(z, self._given(label if attributes is None else attributes, len(x), others=others)))
+            return self._like(x, self._decode(z, self._given(label if attributes is None else attributes, x, others=others)))
         step, s = self._tensor(direction).to(z), torch.as_tensor(strength, dtype=z.dtype, device=z.device)
         if step.shape != z.shape[1:] or not torch.isfinite(step).all():
             raise AliError(f"direction: {z.shape[1]} finite numbers, one for each of z; got shape {tuple(step.shape)}")
@@ -316,14 +316,14 @@ class Model:
         """Rows of a run on a table as a pyarrow table, with names, types and categories."""
         return from_matrix(rows, self.columns) if isinstance(rows, np.ndarray) else rows
 
-    def _given(self, y: Any, n: int, name: str = "y", *, drawn: bool = False, others: np.ndarray | None = None) -> np.ndarray | None:
-        """Labels as the networks take them, one for each row; None for a run that takes none."""
+    def _given(self, y: Any, rows: Any, name: str = "y", *, drawn: bool = False, others: np.ndarray | None = None) -> np.ndarray | None:
+        """Labels as the networks take them, one for each of some rows, or of as many; None for a run that takes none."""
         game: Any = self.game
         if self.conditions is None:
             if y is not None:
                 raise AliError(f"{name}: this run ({self.config['recipe']}) takes no labels; the recipe conditional trains one that does")
             return None
-        y = y.cpu().numpy() if isinstance(y, Tensor) else y
+        y, n = y.cpu().numpy() if isinstance(y, Tensor) else y, rows if isinstance(rows, int) else len(rows)
         if drawn and (y is None or isinstance(y, Mapping)):
             others = game.labels(n).cpu().numpy()
         if y is None and not drawn:
