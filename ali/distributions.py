@@ -1,4 +1,4 @@
-r"""What a conditional may return, and the prior.
+r"""What a conditional may return, the prior, and the law of labels.
 
 ALI needs one thing of its conditionals (section 2): that they can be *sampled from in a way that lets
 gradients through*, i.e. by a change of variable
@@ -22,7 +22,17 @@ seeding torch fixes it and so that it works under ``torch.func``.
 
 from __future__ import annotations
 
-__all__ = ["Bernoulli", "CodedPrior", "DiagonalNormal", "Dirac", "Distribution", "Implicit", "StandardNormal"]
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "CodedPrior",
+    "DiagonalNormal",
+    "Dirac",
+    "Distribution",
+    "Empirical",
+    "Implicit",
+    "StandardNormal",
+]
 
 import math
 from collections.abc import Callable
@@ -30,7 +40,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
@@ -202,3 +212,33 @@ class CodedPrior(nn.Module):
 
     def extra_repr(self) -> str:
         return f"categories={self.categories}, continuous={self.continuous}, noise={self.noise}, law={self.law}"
+
+
+class Categorical(nn.Module):
+    """The law p(y) of classes: their frequencies, which are saved with the weights.
+
+    Arguments:
+        frequencies: of each class, shape (K,).
+    """
+
+    def __init__(self, frequencies: Float[Tensor, " k"]):
+        super().__init__()
+        self.register_buffer("frequencies", frequencies)
+
+    def sample(self, n: int) -> Int[Tensor, " n"]:
+        return torch.multinomial(self.frequencies, n, replacement=True)
+
+
+class Empirical(nn.Module):
+    """The law p(y) of vectors, known by a sample of them, which is saved with the weights.
+
+    Arguments:
+        rows: shape (m, k).
+    """
+
+    def __init__(self, rows: Float[Tensor, "m k"]):
+        super().__init__()
+        self.register_buffer("rows", rows)
+
+    def sample(self, n: int) -> Float[Tensor, "n k"]:
+        return self.rows[torch.randint(len(self.rows), (n,), device=self.rows.device)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["read_images", "read_numbers", "write_columns", "write_images", "write_numbers", "write_table"]
+__all__ = ["read_images", "read_labels", "read_numbers", "write_columns", "write_images", "write_numbers", "write_table"]
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ali import pictures
-from ali.data import folders, pixels
+from ali.data import folders, pixels, tables
 from ali.errors import AliError
 
 if TYPE_CHECKING:
@@ -106,6 +106,45 @@ def read_numbers(file: Path) -> np.ndarray:
     places = [int(match[1]) for match in numbered if match]
     order = np.argsort(places) if sorted(places) == list(range(table.num_columns)) else range(table.num_columns)
     return np.stack([table.column(int(k)).to_numpy().astype(np.float32) for k in order], 1)
+
+
+def read_labels(file: Path, attributes: tuple[str, ...], label: str) -> np.ndarray:
+    """Read the labels of rows: names of classes, (n,), or attributes, float32 (n, k).
+
+    Arguments:
+        file: ``.csv`` or ``.parquet`` with a column for each attribute, or with one of classes, alone or of a known name; or ``.npy``.
+        attributes: those that the run knows; none if it knows classes.
+        label: the name of the column of classes.
+
+    Raises:
+        AliError: no such file, a broken one, no such column, an empty cell; the message says which.
+    """
+    if file.suffix == ".npy":
+        try:
+            return np.load(file, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise AliError(f"{file}: not readable as .npy ({error})") from None
+    table = tables.read(str(file))
+    if attributes:
+        missing = [name for name in attributes if name not in table.column_names]
+        if missing:
+            raise AliError(f"{file}: has no column {missing[0]!r} ({len(missing)} of the run's {len(attributes)} attributes are missing)")
+        wanted = list(attributes)
+    else:
+        names = table.column_names
+        if len(names) > 1 and label not in names:
+            raise AliError(f"{file}: which column holds the classes? Call it {label}; there are {', '.join(names)}")
+        wanted = [label if label in names else names[0]]
+    columns = {name: table.column(name).to_pylist() for name in wanted}
+    for name, cells in columns.items():
+        if None in cells:
+            raise AliError(f"{file}: column {name!r}, row {cells.index(None)} is empty")
+    if not attributes:
+        return np.array([str(cell) for cell in columns[wanted[0]]])
+    try:
+        return np.array([[float(cell) for cell in cells] for cells in columns.values()], np.float32).T
+    except ValueError as error:
+        raise AliError(f"{file}: attributes are numbers ({error})") from None
 
 
 def write_images(out: Path, x: np.ndarray, maximum: float, columns: int | None = None) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 __all__ = ["Model", "load", "open_data"]
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ali import checkpoint, preprocess, recipes
-from ali.data import arrays
+from ali import checkpoint, lines, preprocess, recipes
+from ali.conditions import Labels
 from ali.data.source import Data, Source, split
-from ali.data.tables import Column, describe_frame, from_matrix, number_columns, to_matrix
+from ali.data.tables import Column, from_matrix, to_matrix
 from ali.errors import AliError
-from ali.games.game import Classifies, Game, Generates, Infers, Scores
+from ali.games.game import Classifies, Conditions, Game, Generates, Infers, Scores
+from ali.opening import in_memory, open_data
 from ali.session import Report, Session, device_named, named, stoppable
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
@@ -42,7 +42,13 @@ class Model:
         self.classes: tuple[str, ...] = tuple(getattr(game, "clusters", config["spec"]["classes"]))
         self.shape: tuple[int, ...] = preprocess.shape
         self.columns: tuple[Column, ...] = preprocess.columns
+        self.attributes: tuple[str, ...] = tuple(config["spec"].get("attributes", ()))
         self.device = next(game.parameters()).device
+        self.conditions: Labels | None = None  # what the labels of a conditional run may be
+        if isinstance(game, Conditions):  # pyrefly: ignore
+            with _noise(0):
+                known = game.labels(1000).cpu().numpy()
+            self.conditions = Labels(attributes=self.attributes, known=known) if self.attributes else Labels(self.classes)
 
     @property
     def latent(self) -> int:
@@ -92,7 +98,7 @@ class Model:
             opened = {key: p.default for key, p in known.items() if p.default is not p.empty} | opened
             rows = entry.open(path, **opened)
         else:
-            rows = split(_source(data, dataset == "table"), 0.1 if hold_out is None else hold_out)
+            rows = split(in_memory(data, dataset == "table"), 0.1 if hold_out is None else hold_out)
         session = Session.start(dataset, rows, out, path=path, options=opened, **options)
         return Model._play(session, report, options["recipe"] if callable(options.get("recipe")) else None)
 
@@ -126,12 +132,15 @@ class Model:
                 report(state)
         return load(session.folder, recipe=recipe, device=str(session.device))
 
-    def sample(self, n: int, *, seed: int | None = None) -> Any:
-        r"""Draw new rows: :math:`z \sim p(z)`, :math:`x \sim p(x | z)`.
+    def sample(self, n: int, *, y: Any = None, seed: int | None = None) -> Any:
+        r"""Draw new rows: :math:`z \sim p(z)`, :math:`x \sim p(x | z)`; of a conditional run also y ~ p(y), :math:`x \sim p(x | z, y)`.
 
         Arguments:
             n: how many, at least 1.
-            seed: for the same rows again.
+            y: of a conditional run: one label for all rows, or one for each; what a dictionary of attributes leaves open is drawn
+                from p(y). A class is its name, or its number (its place in ``classes``); attributes are an array (k,) or (n, k) in the
+                order of ``attributes``, or a dictionary ``{"smiling": 1}``.
+            seed: for the same rows again; it fixes the codes, whatever y is.
 
         Returns:
             An array; for a table with categories or missing cells a pyarrow table.
@@ -140,13 +149,15 @@ class Model:
         if not 1 <= n < 2**31:
             raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
         with _noise(seed):
-            return self.decode(game.prior.sample(n).cpu().numpy())
+            z = game.prior.sample(n).cpu().numpy()
+            return self.decode(z, self._given(y, n, drawn=True))
 
-    def encode(self, x: Any, *, draw: bool = False, seed: int | None = None) -> Any:
+    def encode(self, x: Any, y: Any = None, *, draw: bool = False, seed: int | None = None) -> Any:
         """Infer codes: the mean of q(z | x), or a draw from it.
 
         Arguments:
             x: rows in the data's own units and layout, (n, ...): an array or a tensor; for a run on a table also a data frame.
+            y: of a conditional run: the labels of the rows, in the forms that :meth:`sample` takes, none left open.
             draw: sample q(z | x), as the paper's figures do.
             seed: of the draw.
 
@@ -156,14 +167,15 @@ class Model:
         Raises:
             AliError: rows of another shape, or out of the range of the training data.
         """
-        z = self._encode(x, draw, seed)
+        z = self._encode(x, self._given(y, x), draw, seed)
         return z if isinstance(x, Tensor) else z.cpu().numpy()
 
-    def decode(self, z: Any) -> Any:
+    def decode(self, z: Any, y: Any = None) -> Any:
         """Generate the rows that codes stand for: the mean of p(x | z).
 
         Arguments:
             z: codes, shape (n, latent): an array or a tensor.
+            y: of a conditional run: as for :meth:`encode`.
 
         Returns:
             A tensor for a tensor, else an array; for a table with categories or missing cells a pyarrow table.
@@ -171,53 +183,105 @@ class Model:
         Raises:
             AliError: codes of another dimension, or not finite.
         """
-        x = self._decode(self._tensor(z))
+        x = self._decode(self._tensor(z), self._given(y, z))
         if isinstance(z, Tensor):
             return x
         return from_matrix(x.cpu().numpy(), self.columns) if self._mixed else x.cpu().numpy()
 
-    def reconstruct(self, x: Any, *, draw: bool = False, seed: int | None = None) -> Any:
+    def reconstruct(self, x: Any, y: Any = None, *, draw: bool = False, seed: int | None = None) -> Any:
         """Encode, then decode: rows of the kind that was given.
 
         Arguments:
-            x, draw, seed: as for :meth:`encode`.
+            x, y, draw, seed: as for :meth:`encode`.
         """
-        return self._like(x, self._decode(self._encode(x, draw, seed)))
+        y = self._given(y, x)
+        return self._like(x, self._decode(self._encode(x, y, draw, seed), y))
 
-    def interpolate(self, x1: Any, x2: Any, steps: int = 9, *, how: Literal["linear", "spherical"] = "linear") -> Any:
+    def interpolate(
+        self, x1: Any, x2: Any, steps: int = 9, *, how: Literal["linear", "spherical"] = "linear", y1: Any = None, y2: Any = None
+    ) -> Any:
         r"""Rows between two rows: encode both, walk between the codes, decode (section 4.2, which draws codes; here they are means).
-
-        .. math::
-            \text{linear:} \quad & (1 - t) z_1 + t z_2 \\
-            \text{spherical:} \quad & \frac{\sin((1 - t) \omega)}{\sin \omega} z_1 + \frac{\sin(t \omega)}{\sin \omega} z_2,
-            \quad \omega = \angle(z_1, z_2)
 
         Arguments:
             x1, x2: equally many rows, (n, ...).
             steps: points on each walk, both ends among them, at least 2.
-            how: a straight line, or along the sphere where prior codes lie (White 2016, arXiv:1609.04468).
+            how: a straight line, or along the sphere where prior codes lie (:func:`ali.lines.walk`).
+            y1, y2: of a conditional run: the labels of the rows; the walk goes straight from one label to the other.
 
         Returns:
             Shape (n, steps, ...); for data frames one table of n x steps rows, walk after walk.
         """
-        if steps < 2:
-            raise AliError(f"steps counts the points of a walk with both its ends: at least 2, got {steps}")
-        if how not in ("linear", "spherical"):
-            raise AliError(f"unknown way {how!r}: choose linear or spherical")
         if len(x1) != len(x2):
             raise AliError(f"x1 has {len(x1)} rows and x2 has {len(x2)}: a walk needs one of each")
-        z1, z2 = self._encode(x1)[:, None], self._encode(x2)[:, None]
-        t = torch.linspace(0, 1, steps, device=self.device)[:, None]
-        if how == "spherical":
-            cosine = torch.nn.functional.cosine_similarity(z1, z2, dim=-1).clamp(-1, 1)[..., None]
-            omega = cosine.arccos()
-            sphere = ((1 - t) * omega).sin() / omega.sin() * z1 + (t * omega).sin() / omega.sin() * z2
-            # Codes on one line through the origin: the limit, or where there is none, is the straight walk.
-            z = torch.where(omega.sin() < 1e-3, (1 - t) * z1 + t * z2, sphere)
-        else:
-            z = (1 - t) * z1 + t * z2
-        x = self._like(x1, self._decode(z.flatten(0, 1)))
-        return x.reshape(len(x1), steps, *x.shape[1:]) if isinstance(x, Tensor | np.ndarray) else x
+        first, last, y = self._given(y1, x1, "y1"), self._given(y2, x2, "y2"), None
+        z = lines.walk(self._encode(x1, first), self._encode(x2, last), steps, how)
+        if self.conditions and first is not None and last is not None:
+            start, end = (torch.from_numpy(self.conditions.one_hot(given)) for given in (first, last))
+            y = lines.walk(start, end, steps).flatten(0, 1).numpy()
+        return self._lines(x1, z, y)
+
+    def direction(self, x: Any, mask: Any, y: Any = None, *, how: Literal["mean", "classifier"] = "mean") -> np.ndarray:
+        """The direction in code space in which rows with a property lie: for :meth:`edit`.
+
+        Arguments:
+            x: as for :meth:`encode`.
+            mask: which rows have the property, (n,), True or False.
+            y: of a conditional run: the labels of the rows. What they say is hardly in the code: change the label instead.
+            how: between the means of the codes, or across the border that a linear classifier draws (:func:`ali.lines.direction`).
+
+        Returns:
+            Shape (latent,); strength 1 is one step from the mean without to the mean with.
+
+        Raises:
+            AliError: all rows have it, or none.
+        """
+        return lines.direction(self._encode(x, self._given(y, x)).cpu().numpy(), mask, how)
+
+    def edit(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        label: Any = None,
+        direction: Any = None,
+        strength: float | Sequence[float] = 1.0,
+    ) -> Any:
+        r"""Change rows: infer their codes, change the label (conditional runs, Figure 7) or go along a direction, decode.
+
+        .. math:: x' = G_x(G_z(x, y), y') \quad \text{or} \quad x' = G_x(G_z(x) + s \delta)
+
+        Arguments:
+            x: as for :meth:`encode`.
+            y: of a conditional run: the labels that the rows have.
+            attributes: those to change, ``{"smiling": 1}``; the others stay as y has them; or
+            label: the class to change into; or
+            direction: :math:`\delta`, shape (latent,), as :meth:`direction` returns it.
+            strength: :math:`s` along a direction, 1 for one step; or several.
+
+        Returns:
+            Rows of the kind that was given; for several strengths of shape (n, strengths, ...), for data frames row after row.
+
+        Raises:
+            AliError: not one of the three, or labels for a run that takes none.
+        """
+        if sum(what is not None for what in (attributes, label, direction)) != 1:
+            raise AliError("edit what? Say one of attributes, label and direction")
+        if direction is None and self.conditions is None:
+            raise AliError(f"this run ({self.config['recipe']}) takes no labels that could be changed: edit along a direction")
+        own = self._given(y, x)
+        z = self._encode(x, own)
+        if direction is None:
+            others = own if self.attributes else None
+            return self._like(x, self._decode(z, self._given(label if attributes is None else attributes, x, others=others)))
+        step, s = self._tensor(direction).to(z), torch.as_tensor(strength, dtype=z.dtype, device=z.device)
+        if step.shape != z.shape[1:] or not torch.isfinite(step).all():
+            raise AliError(f"direction: {z.shape[1]} finite numbers, one for each of z; got shape {tuple(step.shape)}")
+        if s.ndim > 1 or not torch.isfinite(s).all():
+            raise AliError(f"strength: a finite number, or a list of them; got {strength}")
+        if not s.ndim:
+            return self._like(x, self._decode(z + s * step, own))
+        return self._lines(x, z[:, None] + s[:, None] * step, None if own is None else own.repeat(len(s), 0))
 
     def score(self, x: Any) -> Any:
         """How strange rows are: the game's anomaly score, higher = stranger.
@@ -241,43 +305,70 @@ class Model:
         """
         return self._look(x, self._can("classify", Classifies, "classifier").classify)
 
+    def labels_of(self, source: Source) -> np.ndarray | None:
+        """The labels of some rows, as y for the verbs; None if this run takes none."""
+        if self.conditions is None:
+            return None
+        if source.y is None or (source.attributes or source.classes) != (self.attributes or self.classes):
+            raise AliError(f"these rows do not have the labels that this run ({self.config['recipe']}) learned from")
+        return source.y
+
     def table(self, rows: Any) -> Any:
         """Rows of a run on a table as a pyarrow table, with names, types and categories."""
         return from_matrix(rows, self.columns) if isinstance(rows, np.ndarray) else rows
 
-    def _encode(self, x: Any, draw: bool = False, seed: int | None = None) -> Tensor:
+    def _given(self, y: Any, rows: Any, name: str = "y", *, drawn: bool = False, others: np.ndarray | None = None) -> np.ndarray | None:
+        """Labels as the networks take them, one for each of some rows, or of as many; None for a run that takes none."""
+        game: Any = self.game
+        if self.conditions is None:
+            if y is not None:
+                raise AliError(f"{name}: this run ({self.config['recipe']}) takes no labels; the recipe conditional trains one that does")
+            return None
+        y, n = y.cpu().numpy() if isinstance(y, Tensor) else y, rows if isinstance(rows, int) else len(rows)
+        if drawn and (y is None or isinstance(y, Mapping)):
+            others = game.labels(n).cpu().numpy()
+        if y is None and not drawn:
+            raise AliError(f"{name}: this run ({self.config['recipe']}) needs the labels of the rows, too: {self.conditions.choice}")
+        return others if y is None else self.conditions.numbers(y, n, others)
+
+    def _encode(self, x: Any, y: np.ndarray | None = None, draw: bool = False, seed: int | None = None) -> Tensor:
         game = self._can("encode", Infers, "encoder")
 
-        def infer(rows: Tensor) -> Tensor:
-            q = game.encode(rows)
+        def infer(rows: Tensor, *y: Tensor) -> Tensor:
+            q = game.encode(rows, *y)
             return q.rsample() if draw else q.mean
 
         with _noise(seed if draw else None):
-            return self._see(x, infer)
+            return self._see(x, infer, y)
 
-    def _see(self, x: Any, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """A function of rows as the networks see them, chunk by chunk."""
+    def _see(self, x: Any, function: Callable[..., Tensor], y: np.ndarray | None = None) -> Tensor:
+        """A function of rows as the networks see them, and of their labels if there are any, chunk by chunk."""
         if self.columns and not isinstance(x, Tensor | np.ndarray):
             x = to_matrix(x, self.columns, "x")
 
-        def seen(chunk: Any) -> Tensor:
+        def seen(chunk: Any, *labels: Any) -> Tensor:
             rows = self.preprocess.check(self._tensor(chunk), "x")
-            return function(self.preprocess.forward(rows.to(self.device)))
+            return function(self.preprocess.forward(rows.to(self.device)), *(self._tensor(y).to(self.device) for y in labels))
 
-        return self._in_chunks(seen, x)
+        return self._in_chunks(seen, x, y)
 
     def _look(self, x: Any, function: Callable[[Tensor], Tensor]) -> Any:
         seen = self._see(x, function)
         return seen if isinstance(x, Tensor) else seen.cpu().numpy()
 
-    def _decode(self, z: Tensor) -> Tensor:
+    def _decode(self, z: Tensor, y: np.ndarray | None = None) -> Tensor:
         game = self._can("decode", Generates, "decoder")
-        codes = z.to(torch.get_default_dtype())
-        if codes.ndim != 2 or codes.shape[1] != game.prior.dim:
-            raise AliError(f"z: this run's codes have shape (n, {game.prior.dim}), got {tuple(codes.shape)}")
-        if not torch.isfinite(codes).all():
-            raise AliError(f"z: row {int((~torch.isfinite(codes)).nonzero()[0][0])} has a number that is not finite")
-        return self._in_chunks(lambda chunk: self.preprocess.inverse(game.decode(chunk.to(self.device)).mean), codes)
+        rows = z.to(torch.get_default_dtype())
+        if rows.ndim != 2 or rows.shape[1] != game.prior.dim:
+            raise AliError(f"z: this run's codes have shape (n, {game.prior.dim}), got {tuple(rows.shape)}")
+        if not torch.isfinite(rows).all():
+            raise AliError(f"z: row {int((~torch.isfinite(rows)).nonzero()[0][0])} has a number that is not finite")
+
+        def generate(chunk: Tensor, *labels: Any) -> Tensor:
+            given = (self._tensor(y).to(self.device) for y in labels)
+            return self.preprocess.inverse(game.decode(chunk.to(self.device), *given).mean)
+
+        return self._in_chunks(generate, rows, y)
 
     def _like(self, given: Any, rows: Tensor) -> Any:
         """Rows of the kind that was given: a tensor, an array, a pandas data frame, or a pyarrow table."""
@@ -288,10 +379,17 @@ class Model:
         table = from_matrix(rows.cpu().numpy(), self.columns)
         return table.to_pandas() if type(given).__module__.startswith("pandas") else table
 
-    def _in_chunks(self, function: Callable[[Any], Tensor], rows: Any) -> Tensor:
+    def _lines(self, given: Any, z: Tensor, y: np.ndarray | None) -> Any:
+        """Decode several codes for each row: (n, m, d) to (n, m, ...)."""
+        x = self._like(given, self._decode(z.flatten(0, 1), y))
+        return x.reshape(*z.shape[:2], *x.shape[1:]) if isinstance(x, Tensor | np.ndarray) else x
+
+    def _in_chunks(self, function: Callable[..., Tensor], rows: Any, y: np.ndarray | None = None) -> Tensor:
         at_once = max(1, min(1000, CHUNK // max(1, math.prod(self.shape))))
+        beside = [] if y is None else [y]
+        chunks = (slice(first, first + at_once) for first in range(0, max(1, len(rows)), at_once))
         with torch.no_grad():
-            return torch.cat([function(rows[first : first + at_once]) for first in range(0, max(1, len(rows)), at_once)])
+            return torch.cat([function(rows[chunk], *(other[chunk] for other in beside)) for chunk in chunks])
 
     def _tensor(self, rows: np.ndarray | Tensor) -> Tensor:
         if isinstance(rows, Tensor):
@@ -333,47 +431,6 @@ def load(run: str | Path, *, recipe: Callable[..., recipes.Run] | None = None, d
         raise AliError(f"{folder}: has no weights yet; go on with `ali train --resume {folder}`")
     checkpoint.read_weights(weights, built.game)
     return Model(built.game.to(device_named(device)), prepared, config)
-
-
-def open_data(run: str | Path, path: str | None = None) -> Data:
-    """The data that a run was trained on, opened again.
-
-    Arguments:
-        run: the run folder.
-        path: where the data is now, if it has moved.
-
-    Raises:
-        AliError: not a run folder, or data that only its trainer can open (an array in memory).
-    """
-    folder = Path(run)
-    if not folder.is_dir():
-        raise AliError(f"{folder}: no such run folder")
-    config = checkpoint.read_json(folder / "config.json")
-    entry = recipes.DATASETS.get(config.get("dataset", ""))
-    if entry is None:
-        raise AliError(f"{folder}: its config.json names no data set that this version of ali knows")
-    known = folder / "resume" / "data.json"
-    path = path or (checkpoint.read_json(known).get("path") if known.exists() else None)
-    if entry.needs and path is None:
-        raise AliError(f"{folder}: does not know where its data is; give its path ({entry.needs})")
-    known_options = signature(entry.function()).parameters
-    data = entry.open(path, **{key: value for key, value in config.get("data", {}).items() if key in known_options and key != "path"})
-    if data.train.fingerprint() != config.get("fingerprint"):
-        raise AliError(
-            f"{folder}: {path or 'the data'} holds other rows than it was trained on, so that held-out rows may be training rows; "
-            "give it the same data (--data)"
-        )
-    return data
-
-
-def _source(data: Any, is_table: bool) -> Source:
-    """Rows in memory: an array, a pair (x, y), or a data frame."""
-    x: Any
-    x, y = data if isinstance(data, tuple) else (data, None)
-    if is_table and not isinstance(x, np.ndarray):
-        return describe_frame(x, y)
-    source = arrays.check(x, y, (2,) if is_table else (3, 4), "data")
-    return replace(source, columns=number_columns(source.x.shape[1])) if is_table else source
 
 
 @contextmanager

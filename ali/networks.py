@@ -16,6 +16,7 @@ __all__ = [
     "Critic",
     "Deterministic",
     "Discriminator",
+    "Embedding",
     "Gaussian",
     "Homoscedastic",
     "ImplicitConditional",
@@ -141,6 +142,29 @@ class Joined(nn.Module):
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Tensor:
         features = u if self.body is None else self.body(u)
         return self.head(torch.cat([features.flatten(1), *others], 1))
+
+
+class Embedding(nn.Module):
+    r"""Numbers in the place of a label: :math:`e = W y`, linear. A class is embedded as its one-hot y: by a vector of its own.
+
+    Arguments:
+        labels: classes, or attributes.
+        size: numbers in e.
+        sigma: standard deviation of the initial weights.
+        mean, scale: of attributes, shape (labels,): y is taken in these units; by default as it is.
+    """
+
+    def __init__(self, labels: int, size: int, sigma: float, mean: Tensor | None = None, scale: Tensor | None = None):
+        super().__init__()
+        self.weight = nn.Parameter(sigma * torch.randn(labels, size))
+        self.register_buffer("mean", torch.zeros(labels) if mean is None else mean)
+        self.register_buffer("scale", torch.ones(labels) if scale is None else scale)
+
+    def forward(self, y: Tensor) -> Float[Tensor, "n e"]:
+        """Embed class numbers (n,), or attributes or mixtures of classes (n, labels)."""
+        if not y.is_floating_point():
+            return self.weight[y]
+        return (y.to(self.weight.dtype) - self.mean) / self.scale @ self.weight
 
 
 class Discriminator(nn.Module):

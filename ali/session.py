@@ -33,7 +33,7 @@ from torch import nn
 from ali import __version__, checkpoint, pictures, preprocess, recipes
 from ali.data.source import Batch, Data, stream
 from ali.errors import AliError
-from ali.games.game import Generates
+from ali.games.game import Conditions, Generates
 from ali.train import play
 
 FRAMES = 32  # pictures of samples while it learns
@@ -390,7 +390,7 @@ class Session:
         return f" --recipe FILE.py:{name.removeprefix('custom:')}" if name.startswith("custom:") else ""
 
     def _draw(self) -> None:
-        """A picture of samples from the same codes each time; its noise is its own, training's is not touched."""
+        """A picture of samples from the same codes and labels each time; its noise is its own, training's is not touched."""
         networks = self.average or self.run.game
         if not isinstance(networks, Generates):  # pyrefly: ignore
             return
@@ -398,10 +398,11 @@ class Session:
         training = networks.training
         networks.eval()
         n = 4000 if self.preprocess.pixels is None else 64
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(0)
             z = game.prior.sample(n)
-            x = self.preprocess.inverse(game.decode(z).mean).cpu().numpy()
+            y = (game.labels(n),) if isinstance(game, Conditions) else ()
+            x = self.preprocess.inverse(game.decode(z, *y).mean).cpu().numpy()
         networks.train(training)
         drawn = pictures.picture(x, self.preprocess.pixels, self.data.train.x)
         if drawn is not None:

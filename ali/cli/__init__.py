@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from ali import __version__
+from ali.cli import labelling
 from ali.errors import AliError
 
 ABOUT = "Models that generate and infer: a decoder turns a code z into data x, an encoder turns x into z, a game trains both."
@@ -30,6 +31,16 @@ Pairs = Annotated[int, Parameter(help="Pairs: row 0 with row n, row 1 with row n
 Draw = Annotated[bool, Parameter(help="Sample q(z | x) instead of taking its mean.")]
 Steps = Annotated[int, Parameter(help="Points of each walk, both ends among them.")]
 How = Annotated[Literal["linear", "spherical"], Parameter(help="Along a straight line, or along the sphere.")]
+Label = Annotated[str | None, Parameter(help="Class of all rows, of a run that learned classes (recipe conditional).")]
+Attributes = Annotated[str | None, Parameter(help="Attributes of all rows, of a run that learned some: smiling=1,blond=0.")]
+LABELS = "Labels of your ROWS, one line each: .csv, .parquet (a column label, or one for each attribute) or .npy."
+Labels = Annotated[Path | None, Parameter(help=LABELS)]
+Strengths = Annotated[str, Parameter(help="Steps along the direction, lo:hi:n; 1 leads from without to with.", allow_leading_hyphen=True)]
+Edited = Annotated[int | None, Parameter(help="How many rows of a picture. Default: 60, along a direction 8.")]
+NewLabel = Annotated[str | None, Parameter(help="Class to change into, of a conditional run.")]
+NewAttributes = Annotated[str | None, Parameter(help="Attributes to change, of a conditional run: smiling=1,blond=0; the others stay.")]
+Direction = Annotated[str | None, Parameter(help="Class or attribute of the run's training rows: from those without to those with.")]
+Told = Annotated[Literal["mean", "classifier"], Parameter(help="Between the means of codes, or across a linear classifier's border.")]
 Moved = Annotated[str | None, Parameter(help="Where the run's data is now, if it has moved.")]
 Recipe = Annotated[str | None, Parameter(help="FILE.py:FUNCTION that made the run, if it is a recipe of your own.")]
 Report = Annotated[Path | None, Parameter(help="Where to write. Default: the run folder.")]
@@ -53,29 +64,58 @@ Look at {out / "report.html"}. Then try
   ali train mixture --out runs/mixture && ali evaluate runs/mixture""")
 
 
-def sample(run: Run, *, out: Out = Path("samples.png"), n: Count = 64, seed: Seed = None, recipe: Recipe = None) -> None:
+def sample(
+    run: Run,
+    *,
+    out: Out = Path("samples.png"),
+    n: Count = 64,
+    label: Label = None,
+    attributes: Attributes = None,
+    seed: Seed = None,
+    recipe: Recipe = None,
+) -> None:
     """Generate new rows: a PNG grid, a folder of PNG pictures (a name without an ending), .npy, .csv or .parquet."""
     model = _load(run, recipe)
-    _write(model, out, model.sample(n, seed=seed))
+    _write(model, out, model.sample(n, y=labelling.said(label, attributes), seed=seed))
 
 
 def encode(
-    run: Run, rows: Rows = None, *, out: Out = Path("codes.csv"), draw: Draw = False, seed: Seed = None, recipe: Recipe = None
+    run: Run,
+    rows: Rows = None,
+    *,
+    out: Out = Path("codes.csv"),
+    draw: Draw = False,
+    label: Label = None,
+    attributes: Attributes = None,
+    labels: Labels = None,
+    seed: Seed = None,
+    recipe: Recipe = None,
 ) -> None:
     """Infer the codes of rows: .csv, .parquet or .npy, with columns z0, z1, ..."""
     from ali import files
 
     model = _load(run, recipe)
-    files.write_numbers(out, model.encode(_rows(model, run, rows), draw=draw, seed=seed))
+    x, y = _labelled(model, run, rows, label, attributes, labels)
+    files.write_numbers(out, model.encode(x, y, draw=draw, seed=seed))
     print(f"wrote {out}")
 
 
-def decode(run: Run, codes: Codes, *, out: Out = Path("decoded.png"), recipe: Recipe = None) -> None:
+def decode(
+    run: Run,
+    codes: Codes,
+    *,
+    out: Out = Path("decoded.png"),
+    label: Label = None,
+    attributes: Attributes = None,
+    labels: Labels = None,
+    recipe: Recipe = None,
+) -> None:
     """Generate the rows that codes stand for."""
     from ali import files
 
     model = _load(run, recipe)
-    _write(model, out, model.decode(files.read_numbers(codes)))
+    z = files.read_numbers(codes)
+    _write(model, out, model.decode(z, labelling.of_rows(model, len(z), label, attributes, labels)))
 
 
 def reconstruct(
@@ -85,21 +125,17 @@ def reconstruct(
     out: Out = Path("reconstructions.png"),
     n: Count = 60,
     draw: Draw = False,
+    label: Label = None,
+    attributes: Attributes = None,
+    labels: Labels = None,
     seed: Seed = None,
     recipe: Recipe = None,
 ) -> None:
     """Encode and decode. A PNG grid shows the first n originals, each with its reconstruction; other files hold all reconstructions."""
-    import numpy as np
-
     model = _load(run, recipe)
-    x = _rows(model, run, rows)
-    if n < 1:
-        raise AliError(f"--n counts the rows: at least 1, got {n}")
-    if out.suffix == ".png" and _is_image(model):
-        x = x[:n]
-        _write(model, out, np.stack([x, model.reconstruct(x, draw=draw, seed=seed)], 1).reshape(-1, *x.shape[1:]), columns=12)
-    else:
-        _write(model, out, model.reconstruct(x, draw=draw, seed=seed))
+    x, y = _labelled(model, run, rows, label, attributes, labels)
+    x, y = _shown(model, out, n, x, y)
+    _write_pairs(model, out, x, model.reconstruct(x, y, draw=draw, seed=seed))
 
 
 def interpolate(
@@ -110,16 +146,60 @@ def interpolate(
     n: Pairs = 8,
     steps: Steps = 9,
     how: How = "linear",
+    label: Label = None,
+    attributes: Attributes = None,
+    labels: Labels = None,
     recipe: Recipe = None,
 ) -> None:
     """Walk from row to row through the latent space."""
     model = _load(run, recipe)
-    x = _rows(model, run, rows)
+    x, y = _labelled(model, run, rows, label, attributes, labels)
     if n < 1 or len(x) < 2:
         raise AliError(f"--n counts the pairs: at least 1, got {n}" if n < 1 else f"a walk needs two rows, got {len(x)}")
     n = min(n, len(x) // 2)
-    walks = model.interpolate(x[:n], x[n : 2 * n], steps, how=how)
+    y1, y2 = (None, None) if y is None else (y[:n], y[n : 2 * n])
+    walks = model.interpolate(x[:n], x[n : 2 * n], steps, how=how, y1=y1, y2=y2)
     _write(model, out, walks.reshape(-1, *walks.shape[2:]), columns=steps)
+
+
+def edit(
+    run: Run,
+    rows: Rows = None,
+    *,
+    out: Out = Path("edited.png"),
+    n: Edited = None,
+    label: NewLabel = None,
+    attributes: NewAttributes = None,
+    direction: Direction = None,
+    strength: Strengths = "-2:2:7",
+    how: Told = "mean",
+    labels: Labels = None,
+    data: Moved = None,
+    recipe: Recipe = None,
+) -> None:
+    """Change rows: the label of a conditional run, or the code along a direction that the labels of any run's training rows name.
+
+    A new label: a PNG grid shows originals, each with what it became. A direction: a line for each row, a column for each strength.
+    """
+    from ali import lines
+
+    new = labelling.said(label, attributes)
+    if (direction is None) == (new is None):
+        raise AliError("edit what? Say one of --label, --attributes and --direction")
+    if rows is None and labels is not None:
+        raise AliError("--labels are those of your ROWS, and the run's held-out rows have labels of their own: give ROWS, or leave it out")
+    steps = lines.strengths(strength)
+    model = _load(run, recipe)
+    if rows is None:
+        x, y = labelling.own(model, run, data)
+    else:
+        x, y = _labelled(model, run, rows, None, None, labels)
+    x, y = _shown(model, out, n if n is not None else 60 if direction is None else 8, x, y)
+    if direction is None:
+        return _write_pairs(model, out, x, model.edit(x, y, label=new) if attributes is None else model.edit(x, y, attributes=new))
+    step = labelling.direction(model, run, direction, how, data)
+    edited = model.edit(x, y, direction=step, strength=steps)
+    _write(model, out, edited.reshape(-1, *x.shape[1:]), columns=len(steps))
 
 
 def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), recipe: Recipe = None) -> None:
@@ -210,7 +290,7 @@ def application(tokens: list[str]) -> App:
         help_format="plaintext",
         default_parameter=Parameter(negative=(), consume_multiple=True),
     )
-    for verb in (demo, prepare, sample, encode, decode, reconstruct, interpolate, score, classify, evaluate):
+    for verb in (demo, prepare, sample, encode, decode, reconstruct, interpolate, edit, score, classify, evaluate):
         app.command(verb)
     train = App(name="train", help="Train a game on a data set; its flags are the recipe's arguments.")
     app.command(train)
@@ -252,6 +332,35 @@ def _load(run: Path, recipe: str | None):
     return load(run, recipe=None if recipe is None else recipe_named(recipe), device="auto")
 
 
+def _labelled(model, run: Path, rows: Path | None, label: str | None, attributes: str | None, file: Path | None) -> tuple[Any, Any]:
+    """Rows and their labels, from files or as they were typed, or the run's own held-out rows."""
+    if rows is not None:
+        x = _rows(model, run, rows)
+        return x, labelling.of_rows(model, len(x), label, attributes, file)
+    if label is not None or attributes is not None or file is not None:
+        raise AliError("the run's held-out rows have labels of their own; `ali edit` changes them, and other ROWS can be given")
+    return labelling.own(model, run)
+
+
+def _shown(model, out: Path, n: int, x: Any, y: Any) -> tuple[Any, Any]:
+    """The first n rows for a picture, all for another file."""
+    if n < 1:
+        raise AliError(f"--n counts the rows: at least 1, got {n}")
+    if out.suffix != ".png" or not _is_image(model):
+        return x, y
+    return x[:n], None if y is None else y[:n]
+
+
+def _write_pairs(model, out: Path, x: Any, made: Any) -> None:
+    """In a picture each row beside what was made of it, in other files what was made."""
+    import numpy as np
+
+    if out.suffix == ".png" and _is_image(model):
+        _write(model, out, np.stack([x, made], 1).reshape(-1, *x.shape[1:]), columns=12)
+    else:
+        _write(model, out, made)
+
+
 def _rows(model, run: Path, rows: Path | None):
     """Rows from a file, or the run's own held-out rows."""
     from ali import files
@@ -268,7 +377,7 @@ def _rows(model, run: Path, rows: Path | None):
     return files.read_numbers(rows)
 
 
-DEFAULTS = {Path(f"{name}.png") for name in ("samples", "decoded", "reconstructions", "interpolations")}
+DEFAULTS = {Path(f"{name}.png") for name in ("samples", "decoded", "reconstructions", "interpolations", "edited")}
 
 
 def _write(model, out: Path, x, columns: int | None = None) -> None:

@@ -33,7 +33,7 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     tables as the networks see them: numbers made normal, categories as probabilities. Samples are compared with held-out rows in
     that space, images in the leading 64 principal components of every other training row ("PCA-64 of pixels": no network looked
     at them, so it is no FID or KID). At most 10,000 rows of each part are looked at, and at most 2,000 where all pairs are
-    compared.
+    compared. A conditional run is told the rows' labels (so that ``label_kept`` is easy for it), and samples with y ~ p(y).
 
     Arguments:
         model: a loaded run, with encoder and decoder.
@@ -57,9 +57,9 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     if len(test) < 2:
         raise AliError("evaluation needs at least 2 held-out rows")
     scaled = _scaler(model, train)
-    x, x_hat = test.x, model.reconstruct(test.x)
+    x, x_hat = test.x, model.reconstruct(test.x, model.labels_of(test))
     x_tilde = _matrix(model, model.sample(len(test), seed=seed))
-    z = model.encode(train.x, draw=True, seed=seed)
+    z = model.encode(train.x, model.labels_of(train), draw=True, seed=seed)
     prior = np.random.default_rng(seed).standard_normal(z.shape)
 
     error = metrics.reconstruction(scaled(x), scaled(x_hat))
@@ -86,7 +86,9 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
         values |= {
             "label_kept": near(scaled(known), test=scaled(x_hat[asked])),
             "label_kept_ceiling": raw,
-            "nn_codes": near(model.encode(known), test=model.encode(unseen)),
+            "nn_codes": near(
+                model.encode(known, model.labels_of(train.rows(taught))), test=model.encode(unseen, model.labels_of(test.rows(asked)))
+            ),
             "nn_pixels": raw,
         }
     shape = model.config["data"].get("shape") if model.config["dataset"] == "mixture" else None

@@ -1,24 +1,26 @@
 """The games: one file each.
 
-========  ====  =====================================================================================
-game      year  paper
-========  ====  =====================================================================================
-ALI       2017  Dumoulin et al., Adversarially Learned Inference (arXiv:1606.00704)
-BiGAN     2017  Donahue et al., Adversarial Feature Learning (arXiv:1605.09782)
-AAE       2015  Makhzani et al., Adversarial Autoencoders (arXiv:1511.05644)
-InfoGAN   2016  Chen et al., InfoGAN: Interpretable Representation Learning (arXiv:1606.03657)
-VAEGAN    2016  Larsen et al., Autoencoding beyond Pixels Using a Learned Similarity Metric (arXiv:1512.09300)
-VAE       2014  Kingma and Welling, Auto-Encoding Variational Bayes (arXiv:1312.6114)
-========  ====  =====================================================================================
+==============  ====  =====================================================================================
+game            year  paper
+==============  ====  =====================================================================================
+ALI             2017  Dumoulin et al., Adversarially Learned Inference (arXiv:1606.00704)
+BiGAN           2017  Donahue et al., Adversarial Feature Learning (arXiv:1605.09782)
+ConditionalALI  2017  Dumoulin et al., Adversarially Learned Inference, eq. 7 (arXiv:1606.00704)
+AAE             2015  Makhzani et al., Adversarial Autoencoders (arXiv:1511.05644)
+InfoGAN         2016  Chen et al., InfoGAN: Interpretable Representation Learning (arXiv:1606.03657)
+VAEGAN          2016  Larsen et al., Autoencoding beyond Pixels Using a Learned Similarity Metric (arXiv:1512.09300)
+VAE             2014  Kingma and Welling, Auto-Encoding Variational Bayes (arXiv:1312.6114)
+==============  ====  =====================================================================================
 """
 
 from ali.games.aae import AAE as AAE
 from ali.games.ali import ALI as ALI
 from ali.games.bigan import BiGAN as BiGAN
+from ali.games.conditional import ConditionalALI as ConditionalALI
 from ali.games.game import Game as Game
 from ali.games.game import parameters as parameters
 from ali.games.infogan import InfoGAN as InfoGAN
 from ali.games.vae import VAE as VAE
 from ali.games.vae_gan import VAEGAN as VAEGAN
 
-GAMES = (ALI, BiGAN, AAE, InfoGAN, VAE, VAEGAN)
+GAMES = (ALI, BiGAN, ConditionalALI, AAE, InfoGAN, VAE, VAEGAN)

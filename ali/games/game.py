@@ -9,13 +9,14 @@ by subclassing one another.
 
 from __future__ import annotations
 
-__all__ = ["Classifies", "Game", "Generates", "Infers", "Scores", "judge", "parameters"]
+__all__ = ["Classifies", "Conditions", "Game", "Generates", "Infers", "Scores", "judge", "parameters"]
 
 import abc
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ali.data.source import Batch
@@ -65,6 +66,18 @@ class Infers(Protocol):
 
 
 @runtime_checkable
+class Conditions(Protocol):
+    """A game of rows with labels y, class numbers (n,) or attributes (n, k): its verbs are ``encode(x, y)`` and ``decode(z, y)``.
+
+    Where classes are meant, y may also be a mixture of them, (n, K).
+    """
+
+    def labels(self, n: int) -> Tensor:
+        """Draw y ~ p(y), the law of the training rows' labels."""
+        ...
+
+
+@runtime_checkable
 class Classifies(Protocol):
     """A game that tells classes apart: probabilities, shape (n, K). Classes that are not the data's have names in ``clusters``."""
 
@@ -84,7 +97,7 @@ def parameters(game: Game, player: str) -> list[nn.Parameter]:
 
 
 def judge(
-    discriminator: nn.Module, pair_q: tuple[Float[Tensor, "n ..."], ...], pair_p: tuple[Float[Tensor, "n ..."], ...]
+    discriminator: Callable[..., Tensor], pair_q: tuple[Shaped[Tensor, "n ..."], ...], pair_p: tuple[Shaped[Tensor, "n ..."], ...]
 ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]]:
     r"""Score encoder pairs and decoder pairs in *one* pass of D: :math:`\rho_q = D(x, \hat z)`, :math:`\rho_p = D(\tilde x, z)`.
 

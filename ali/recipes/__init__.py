@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from ali.recipes.autoencoding import aae, vae, vae_gan
 from ali.recipes.bidirectional import ali, bigan
+from ali.recipes.conditional import conditional
 from ali.recipes.datasets import DATASETS as DATASETS
 from ali.recipes.datasets import PAPER as PAPER
 from ali.recipes.datasets import Dataset as Dataset
@@ -34,4 +35,5 @@ RECIPES: dict[str, Callable[..., Run]] = {
     "aae": aae,
     "vae_gan": vae_gan,
     "infogan": infogan,
+    "conditional": conditional,
 }

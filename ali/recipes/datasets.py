@@ -114,7 +114,7 @@ DATASETS: dict[str, Dataset] = {
         needs="a folder with the official img_align_celeba, list_eval_partition.txt and list_attr_celeba.txt; or pictures, Parquet "
         "files, .npz, hub:flwrlabs/celeba",
         modern={"latent": 128, "width": 64, "batch_size": 100, "epochs": 50},
-        paper={"networks": "celeba", "latent": 256, "epochs": 123},
+        paper={"networks": "celeba", "latent": 256, "embedding": 256, "epochs": 123},
     ),
     "tiny_imagenet": Dataset(
         "ImageNet centre-cropped at 64 x 64 colour (Table 6)",
