@@ -118,7 +118,14 @@ class Discriminator(nn.Module):
         self.d_x, self.d_z, self.d_xz = d_x, d_z, d_xz
 
     def forward(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
-        return _logits(self.d_xz(torch.cat([self.d_x(x).flatten(1), self.d_z(z).flatten(1), *others], 1)))
+        return _logits(self.d_xz(self._joined(x, z, *others)))
+
+    def features(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n k"]:
+        """What its last layer sees of a pair."""
+        return self.d_xz.features(self._joined(x, z, *others))
+
+    def _joined(self, x: Tensor, z: Tensor, *others: Tensor) -> Tensor:
+        return torch.cat([self.d_x(x).flatten(1), self.d_z(z).flatten(1), *others], 1)
 
 
 class Critic(nn.Module):
@@ -138,6 +145,10 @@ class Critic(nn.Module):
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
         return _logits(self.head(torch.cat([self.body(u).flatten(1), *others], 1)))
+
+    def features(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n k"]:
+        """What its last layer sees of a row."""
+        return self.head.features(torch.cat([self.body(u).flatten(1), *others], 1))
 
 
 def _logits(outputs: Tensor) -> Tensor:

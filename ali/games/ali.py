@@ -23,6 +23,8 @@ from __future__ import annotations
 
 __all__ = ["ALI"]
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -31,7 +33,7 @@ from torch import Tensor, nn
 from ali.data.source import Batch
 from ali.distributions import Distribution, StandardNormal
 from ali.errors import AliError
-from ali.games.game import Game, judge
+from ali.games.game import Game, judge, reconstruction_score
 from ali.networks import Conditional
 from ali.objectives import Objective, gradient_penalty, nonsaturating, refuse_batch_norm
 
@@ -53,6 +55,7 @@ class ALI(Game):
         regression: weight :math:`\lambda_z` of the code's error :math:`\|z - G_z(\tilde x)\|^2`, mean over z's components. Only
             the encoder learns from it: with a gradient into the decoder, samples get worse.
         schedule: rounds of players (:class:`ali.games.game.Game`).
+        scorer: (encoder, decoder, discriminator, x) to an anomaly score (:func:`ali.games.game.reconstruction_score`).
 
     Under batch normalisation in encoder or decoder, cycle and regression change the model: the running statistics then also
     see reconstructions and samples.
@@ -73,10 +76,12 @@ class ALI(Game):
         cycle: float = 0.0,
         regression: float = 0.0,
         schedule: tuple[tuple[str, ...], ...] = (("discriminator", "generator"),),
+        scorer: Callable[[Conditional, Conditional, nn.Module, Tensor], Tensor] = reconstruction_score,
     ):
         super().__init__()
         self.encoder, self.decoder, self.discriminator, self.prior = encoder, decoder, discriminator, prior
         self.objective, self.cycle, self.regression, self.schedule = objective, cycle, regression, schedule
+        self.scorer = scorer
         self.penalty, self.penalty_end = penalty, penalty if penalty_end is None else penalty_end
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
         if self.penalty:
@@ -108,3 +113,6 @@ class ALI(Game):
 
     def decode(self, z: Float[Tensor, "n d"]) -> Distribution:
         return self.decoder(z)
+
+    def score(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+        return self.scorer(self.encoder, self.decoder, self.discriminator, x)

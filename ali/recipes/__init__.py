@@ -12,6 +12,7 @@ To add a recipe: a function in a file here (parts.py has what it is made of), an
 
 from collections.abc import Callable
 
+from ali.recipes.anomaly import alad, egbad
 from ali.recipes.bidirectional import ali, bigan
 from ali.recipes.datasets import DATASETS as DATASETS
 from ali.recipes.datasets import PAPER as PAPER
@@ -28,4 +29,6 @@ from ali.recipes.run import Spec as Spec
 RECIPES: dict[str, Callable[..., Run]] = {
     "ali": ali,
     "bigan": bigan,
+    "egbad": egbad,
+    "alad": alad,
 }

@@ -185,7 +185,9 @@ class Parts:
         )
         return Discriminator(d_x, d_z, self._head(rows, d_x.size + d_z.size + sees, outputs))
 
-    def critic(self, of: Literal["x", "z"] = "x", *, outputs: int = 1, codes: int | None = None, sees: int = 0) -> Critic:
+    def critic(
+        self, of: Literal["x", "z"] = "x", *, outputs: int = 1, codes: int | None = None, sees: int = 0, abreast: int = 1
+    ) -> Critic:
         """D(x), or D(z): the same rows, with one input only.
 
         Arguments:
@@ -193,13 +195,14 @@ class Parts:
             outputs: logits per row.
             codes: dimension of z; by default ``latent``.
             sees: numbers e that join before the joint layers.
+            abreast: how many x, or z, it judges together: they stand beside each other, as further numbers or maps.
         """
         from ali.networks import Critic
         from ali.table import build
 
         rows = self._rows(1)
         of_rows, shape = (rows.D_x, self.spec.shape) if of == "x" else (rows.D_z, self._code(rows, codes or self.latent))
-        body = build(of_rows, shape, **self._options)
+        body = build(of_rows, (abreast * shape[0], *shape[1:]), **self._options)
         return Critic(body, self._head(rows, body.size + sees, outputs))
 
     def run(self, game: Game, *, labelled: int = 0, lr: dict[str, float] | None = None) -> Run:
