@@ -58,18 +58,35 @@ def egbad(
 
 
 @recipe(lr=5e-4, beta1=0.5, ema=0.999)
-def alad(parts: Parts, *, objective: str = "nonsaturating", spectral: bool = True) -> Run:
+def alad(
+    parts: Parts,
+    *,
+    objective: str = "nonsaturating",
+    spectral: bool = True,
+    schedule: Literal["simultaneous", "alternating"] = "alternating",
+) -> Run:
     """Adversarially learned anomaly detection (Zenati et al. 2018): BiGAN with adversarial cycles in x and in z.
 
     Arguments:
         objective: what the players want of each discriminator: nonsaturating (the paper's), minimax, relativistic or hinge.
         spectral: divide the discriminators' weights by their largest singular value.
+        schedule: alternating steps of the discriminators and of the generators (the authors'), or simultaneous ones (Algorithm 1).
     """
     from ali import games, layers, objectives
+    from ali.games.alad import DISCRIMINATORS
 
     judges = parts.discriminator(), parts.critic("x", abreast=2), parts.critic("z", abreast=2)
     if spectral:
         for judge in judges:
             layers.spectral(judge)
     encoder, decoder = parts.encoder("deterministic"), parts.decoder()
-    return parts.run(games.ALAD(encoder, decoder, *judges, parts.prior, objective=objectives.named(objective)))
+    rounds = (DISCRIMINATORS, ("generator",))
+    game = games.ALAD(
+        encoder,
+        decoder,
+        *judges,
+        parts.prior,
+        objective=objectives.named(objective),
+        schedule=rounds if schedule == "alternating" else (sum(rounds, ()),),
+    )
+    return parts.run(game)

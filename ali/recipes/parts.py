@@ -185,9 +185,7 @@ class Parts:
         )
         return Discriminator(d_x, d_z, self._head(rows, d_x.size + d_z.size + sees, outputs))
 
-    def critic(
-        self, of: Literal["x", "z"] = "x", *, outputs: int = 1, codes: int | None = None, sees: int = 0, abreast: int = 1
-    ) -> Critic:
+    def critic(self, of: Literal["x", "z"] = "x", *, outputs: int = 1, codes: int | None = None, sees: int = 0, abreast: int = 1) -> Critic:
         """D(x), or D(z): the same rows, with one input only.
 
         Arguments:

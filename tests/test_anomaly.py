@@ -1,0 +1,176 @@
+"""Anomaly scores against hand computations, p-values against their definition, and games that find planted outliers."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+import ali
+from ali import games, layers
+from ali.checkpoint import read_weights, write_weights
+from ali.data.digits import digits
+from ali.data.source import Batch, Data
+from ali.distributions import StandardNormal
+from ali.games.game import reconstruction_score
+from ali.networks import Critic, Deterministic, Discriminator
+from ali.objectives import gradient_penalty, nonsaturating
+from ali.recipes import RECIPES, Spec
+from ali.table import build, linear
+from ali.train import play
+
+X, Z = 3, 2
+LOG2 = math.log(2)
+
+
+def fixed(matrix: list[list[float]]) -> Deterministic:
+    """A linear map without bias: weights as they are written, (outputs, inputs)."""
+    layer = nn.Linear(len(matrix[0]), len(matrix), bias=False)
+    layer.weight.data = torch.tensor(matrix)
+    return Deterministic(layer)
+
+
+def judge_of(inputs: int, slope: float = 0.5) -> Critic:
+    network = build(
+        (linear(4, False, 0.0, "lrelu"), linear(1, False, 0.0, "sigmoid")), (inputs,), (1,), slope=slope, sigma=1.0, logits=True
+    )
+    return Critic(build((), (inputs,)), network)
+
+
+def pair_judge(slope: float = 0.5) -> Discriminator:
+    return Discriminator(build((), (X,)), build((), (Z,)), judge_of(X + Z, slope).head)
+
+
+ENCODER, DECODER = fixed([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), fixed([[1.0, 0.0], [0.0, 0.5], [0.0, 0.0]])
+ROWS = torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, -3.0], [1.0, 0.0, 0.0]])
+BACK = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])  # G(E(x)) of these rows
+ERROR = torch.tensor([1.0, 3.0, 0.0])  # L1
+
+
+def lrelu(a: torch.Tensor) -> torch.Tensor:
+    return torch.where(a > 0, a, 0.5 * a)
+
+
+def alad() -> games.ALAD:
+    return games.ALAD(ENCODER, DECODER, pair_judge(), judge_of(2 * X), judge_of(2 * Z), StandardNormal(Z))
+
+
+def test_egbad_s_score_is_its_formula():
+    d = pair_judge()
+    first, last = d.d_xz[0], d.d_xz[2]
+    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+    code = ROWS[:, :2]
+    seen, back = (lrelu(torch.cat([x, code], 1) @ first.weight.T) for x in (ROWS, BACK))
+    matched = (seen - back).abs().sum(1)
+    crossed = -torch.log(torch.sigmoid(seen @ last.weight.T))[:, 0]
+    for weight, term, found in (
+        (0.1, "features", matched),
+        (0.1, "cross_entropy", crossed),
+        (1.0, "features", matched),
+        (0.0, "features", 0),
+    ):
+        game = games.EGBAD(ENCODER, DECODER, d, StandardNormal(Z), weight=weight, term=term)
+        torch.testing.assert_close(game.score(ROWS), (1 - weight) * ERROR + weight * found)
+    torch.testing.assert_close(games.ALI(ENCODER, DECODER, d, StandardNormal(Z)).score(ROWS), 0.9 * ERROR + 0.1 * matched)
+    assert matched[2] == 0 and matched[:2].min() > 0  # what comes back unchanged has the same features
+
+
+def test_alad_s_score_is_its_formula():
+    game = alad()
+    weight = game.discriminator_xx.head[0].weight
+    same, back = (lrelu(torch.cat([ROWS, other], 1) @ weight.T) for other in (ROWS, BACK))
+    torch.testing.assert_close(game.score(ROWS), (same - back).abs().sum(1))
+    assert game.score(ROWS)[2] == 0
+
+
+def test_alad_s_losses_with_undecided_discriminators_are_2_log_2_each():
+    game = alad()
+    for d in (game.discriminator_xz.d_xz, game.discriminator_xx.head, game.discriminator_zz.head):
+        nn.init.zeros_(d[2].weight)
+    lost = game.losses(Batch(ROWS), torch.tensor(0.0))
+    assert {name: loss.item() for name, loss in lost.items()} == pytest.approx(
+        {"discriminator_xz": 2 * LOG2, "discriminator_xx": 2 * LOG2, "discriminator_zz": 2 * LOG2, "generator": 6 * LOG2}
+    )
+
+
+def test_alad_s_generators_lose_the_sum_of_three_games():
+    game = alad()
+    torch.manual_seed(0)
+    lost = game.losses(Batch(ROWS), torch.tensor(0.0))
+    torch.manual_seed(0)
+    z = torch.randn(3, Z)
+    x_tilde, z_check = DECODER(z).mean, ENCODER(DECODER(z).mean).mean
+    pairs = {
+        "discriminator_xz": (game.discriminator_xz(ROWS, ROWS[:, :2]), game.discriminator_xz(x_tilde, z)),
+        "discriminator_xx": (game.discriminator_xx(torch.cat([ROWS, ROWS], 1)), game.discriminator_xx(torch.cat([ROWS, BACK], 1))),
+        "discriminator_zz": (game.discriminator_zz(torch.cat([z, z], 1)), game.discriminator_zz(torch.cat([z, z_check], 1))),
+    }
+    for name, logits in pairs.items():
+        torch.testing.assert_close(lost[name], nonsaturating(*logits)[0])
+    torch.testing.assert_close(lost["generator"], sum(nonsaturating(*logits)[1] for logits in pairs.values()))
+
+
+def test_features_are_what_the_last_layer_sees():
+    for shape, networks in (((4,), "mlp"), ((1, 8, 8), "conv"), ((1, 8, 8), "mlp")):
+        game: Any = RECIPES["alad"](Spec(shape), networks=networks, latent=2, width=4, depth=2, spectral=False).game
+        x, z = torch.randn(5, *shape), torch.randn(5, 2)
+        last = game.discriminator_xz.d_xz[-1]
+        features = game.discriminator_xz.features(x, z)
+        torch.testing.assert_close(features @ last.weight.flatten(1).T[:, 0] + last.bias, game.discriminator_xz(x, z))
+        assert features.shape == (5, last.weight.shape[1])
+
+
+def test_spectral_normalisation_survives_average_and_file(tmp_path):
+    torch.manual_seed(0)
+    run = RECIPES["alad"](Spec((4,)), networks="mlp", latent=2, width=8, depth=2, lr=1e-2, batch_size=16)
+    batches = iter([Batch(torch.randn(16, 4))] * 60)
+    average = copy.deepcopy(run.game)
+    for _ in play(run.game, batches, run.optimizers, steps=60, seed=0, rate=run.rate, average=average, decay=0.9):
+        pass
+    # The largest singular value of every layer is 1, nearly: it is followed step by step, and for the trained weights, not their average.
+    for game in (run.game.eval(), average.eval()):
+        owned = [game.discriminator_xz, game.discriminator_xx, game.discriminator_zz]
+        norms = [torch.linalg.matrix_norm(m.weight, 2).item() for d in owned for m in d.modules() if isinstance(m, nn.Linear)]
+        assert norms == pytest.approx([1.0] * 9, abs=0.02)
+    write_weights(tmp_path / "weights.safetensors", average)
+    torch.manual_seed(1)
+    other = RECIPES["alad"](Spec((4,)), networks="mlp", latent=2, width=8, depth=2).game.eval()
+    x = torch.randn(5, 4)
+    assert not torch.allclose(other.score(x), average.score(x))
+    read_weights(tmp_path / "weights.safetensors", other)
+    assert torch.equal(other.score(x), average.score(x))
+
+
+def test_spectral_normalisation_bounds_slope():
+    """Layers that stretch nothing, with leaky ReLUs between them: D's slope is at most 1 everywhere, before training and after."""
+    torch.manual_seed(0)
+    d = judge_of(4)
+    assert gradient_penalty(d, 3 * torch.randn(50, 4)) > 0.5  # half the squared slope
+    layers.spectral(d)
+    for _ in range(20):
+        d(torch.zeros(1, 4))  # power iteration
+    assert gradient_penalty(d, 3 * torch.randn(50, 4)) <= 0.5 * 1.001
+
+
+def test_p_values_are_their_definition():
+    held, rng = np.array([3.0, 1.0, 2.0, 2.0]), np.random.default_rng(0)
+    np.testing.assert_allclose(ali.p_values(np.array([0.0, 2.0, 2.5, 3.0, 9.0]), held), [1, 4 / 5, 2 / 5, 2 / 5, 1 / 5])
+    scores = rng.standard_normal(50).round(1)  # ties
+    others = [ali.p_values(scores[[k]], np.delete(scores, k))[0] for k in range(50)]
+    np.testing.assert_allclose(ali.p_values(scores), others)
+    # Ordinary rows have p <= alpha with probability at most alpha: here over 4000 draws of 19 held-out rows.
+    p = np.array([ali.p_values(a[:1], a[1:])[0] for a in rng.standard_normal((4000, 20))])
+    for alpha in (0.05, 0.1, 0.5):
+        assert (p <= alpha).mean() == pytest.approx(alpha, abs=4 * math.sqrt(alpha * (1 - alpha) / 4000))
+
+
+@pytest.mark.parametrize("held", [np.array([]), np.array([[1.0]]), np.array([np.nan])])
+def test_p_values_refuse_in_words(held):
+    with pytest.raises(ali.AliError, match="p-values"):
+        ali.p_values(np.array([1.0]), held)
