@@ -10,7 +10,7 @@ it by what it calls. Which family a conditional returns is chosen by which class
 
 from __future__ import annotations
 
-__all__ = ["Conditional", "Critic", "Deterministic", "Discriminator", "Gaussian", "ImplicitConditional", "Joined"]
+__all__ = ["Conditional", "Critic", "Deterministic", "Discriminator", "Gaussian", "ImplicitConditional", "Joined", "Unary"]
 
 import abc
 
@@ -149,6 +149,29 @@ class Critic(nn.Module):
     def features(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n k"]:
         """What its last layer sees of a row."""
         return self.head.features(torch.cat([self.body(u).flatten(1), *others], 1))
+
+
+class Unary(nn.Module):
+    r"""D(x, z) with an opinion on x alone and on z alone, too: three logits, from shared features.
+
+    .. math:: s_x = \theta_x^\top F(x), \quad s_z = \theta_z^\top H(z), \quad s_{xz} = J(F(x), H(z))
+
+    Arguments:
+        f, h: F and H, (n, ...) to (n, c, 1, 1) or (n, c).
+        s_x, s_z: one layer each on these features.
+        joint: J, on both features joined along the channels.
+
+    Returns:
+        Shape (n, 3).
+    """
+
+    def __init__(self, f: Network, h: Network, s_x: Network, s_z: Network, joint: Network):
+        super().__init__()
+        self.f, self.h, self.s_x, self.s_z, self.joint = f, h, s_x, s_z, joint
+
+    def forward(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"]) -> Float[Tensor, "n 3"]:
+        f, h = self.f(x).flatten(1), self.h(z).flatten(1)
+        return torch.cat([s.flatten(1) for s in (self.s_x(f), self.s_z(h), self.joint(torch.cat([f, h], 1)))], 1)
 
 
 def _logits(outputs: Tensor) -> Tensor:

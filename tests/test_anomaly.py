@@ -18,7 +18,6 @@ from ali.checkpoint import read_weights, write_weights
 from ali.data.digits import digits
 from ali.data.source import Batch, Data
 from ali.distributions import StandardNormal
-from ali.games.game import reconstruction_score
 from ali.networks import Critic, Deterministic, Discriminator
 from ali.objectives import gradient_penalty, nonsaturating
 from ali.recipes import RECIPES, Spec
@@ -37,9 +36,8 @@ def fixed(matrix: list[list[float]]) -> Deterministic:
 
 
 def judge_of(inputs: int, slope: float = 0.5) -> Critic:
-    network = build(
-        (linear(4, False, 0.0, "lrelu"), linear(1, False, 0.0, "sigmoid")), (inputs,), (1,), slope=slope, sigma=1.0, logits=True
-    )
+    rows = (linear(4, False, 0.0, "lrelu"), linear(1, False, 0.0, "sigmoid"))
+    network = build(rows, (inputs,), (1,), slope=slope, sigma=1.0, logits=True)
     return Critic(build((), (inputs,)), network)
 
 
@@ -64,21 +62,18 @@ def alad() -> games.ALAD:
 def test_egbad_s_score_is_its_formula():
     d = pair_judge()
     first, last = d.d_xz[0], d.d_xz[2]
-    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+    assert isinstance(first, nn.Linear)
+    assert isinstance(last, nn.Linear)
     code = ROWS[:, :2]
     seen, back = (lrelu(torch.cat([x, code], 1) @ first.weight.T) for x in (ROWS, BACK))
     matched = (seen - back).abs().sum(1)
     crossed = -torch.log(torch.sigmoid(seen @ last.weight.T))[:, 0]
-    for weight, term, found in (
-        (0.1, "features", matched),
-        (0.1, "cross_entropy", crossed),
-        (1.0, "features", matched),
-        (0.0, "features", 0),
-    ):
+    cases = ((0.1, "features", matched), (0.1, "cross_entropy", crossed), (1.0, "features", matched), (0.0, "features", 0))
+    for weight, term, found in cases:
         game = games.EGBAD(ENCODER, DECODER, d, StandardNormal(Z), weight=weight, term=term)
         torch.testing.assert_close(game.score(ROWS), (1 - weight) * ERROR + weight * found)
     torch.testing.assert_close(games.ALI(ENCODER, DECODER, d, StandardNormal(Z)).score(ROWS), 0.9 * ERROR + 0.1 * matched)
-    assert matched[2] == 0 and matched[:2].min() > 0  # what comes back unchanged has the same features
+    assert matched[:2].min() > matched[2] == 0  # what comes back unchanged has the same features
 
 
 def test_alad_s_score_is_its_formula():

@@ -25,10 +25,13 @@ from ali.recipes.parts import recipe as recipe
 from ali.recipes.parts import shared as shared
 from ali.recipes.run import Run as Run
 from ali.recipes.run import Spec as Spec
+from ali.recipes.successors import alice, bigbigan
 
 RECIPES: dict[str, Callable[..., Run]] = {
     "ali": ali,
     "bigan": bigan,
+    "alice": alice,
+    "bigbigan": bigbigan,
     "egbad": egbad,
     "alad": alad,
 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ali.distributions import StandardNormal
     from ali.games import Game
-    from ali.networks import Conditional, Critic, Discriminator
+    from ali.networks import Conditional, Critic, Discriminator, Unary
     from ali.table import Network
     from ali.tables.generic import Rows
 
@@ -202,6 +202,17 @@ class Parts:
         of_rows, shape = (rows.D_x, self.spec.shape) if of == "x" else (rows.D_z, self._code(rows, codes or self.latent))
         body = build(of_rows, (abreast * shape[0], *shape[1:]), **self._options)
         return Critic(body, self._head(rows, body.size + sees, outputs))
+
+    def unary(self) -> Unary:
+        """D(x, z) that also judges x alone and z alone, from the same features."""
+        from ali.networks import Unary
+        from ali.table import build
+
+        rows = self._rows(1)
+        f = build((*rows.D_x, *rows.D_xz[:-1]), self.spec.shape, **self._options)
+        h = build((*rows.D_z, *rows.D_xz[:-1]), self._code(rows, self.latent), **self._options)
+        s_x, s_z = (build(rows.D_xz[-1:], self._code(rows, features.size), **self._options, logits=True) for features in (f, h))
+        return Unary(f, h, s_x, s_z, self._head(rows, f.size + h.size, 1))
 
     def run(self, game: Game, *, labelled: int = 0, lr: dict[str, float] | None = None) -> Run:
         """A game with Adam for each of its players.
