@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import math
+import pathlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -15,8 +19,10 @@ from torch import nn
 import ali
 from ali import games, layers
 from ali.checkpoint import read_weights, write_weights
+from ali.cli import main
 from ali.data.digits import digits
-from ali.data.source import Batch, Data
+from ali.data.source import Batch, Data, Source
+from ali.data.tables import number_columns
 from ali.distributions import StandardNormal
 from ali.networks import Critic, Deterministic, Discriminator
 from ali.objectives import gradient_penalty, nonsaturating
@@ -169,3 +175,83 @@ def test_p_values_are_their_definition():
 def test_p_values_refuse_in_words(held):
     with pytest.raises(ali.AliError, match="p-values"):
         ali.p_values(np.array([1.0]), held)
+
+
+def planted(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows near a bent plane in 6 dimensions; to look at, more of them, and outliers with the same columns that do not belong together."""
+    rng = np.random.default_rng(seed)
+    t = rng.uniform(-2, 2, (1400, 2))
+    x = np.stack([t[:, 0], t[:, 1], t[:, 0] * t[:, 1], np.sin(2 * t[:, 0]), t[:, 1] ** 2, t.sum(1)], 1) + 0.05 * rng.standard_normal(
+        (1400, 6)
+    )
+    outliers = np.stack([rng.permutation(x[1000:1200, k]) for k in range(6)], 1)
+    return x[:1000], np.concatenate([x[1200:], outliers]), np.repeat([0, 1], 200)
+
+
+@pytest.mark.parametrize("recipe", ["egbad", "alad"])
+def test_planted_outliers_are_found_and_p_values_hold(tmp_path, recipe):
+    x, looked_at, strange = planted()
+    data = Data(*(Source(rows, columns=number_columns(6)) for rows in (x[:800], x[800:])))
+    model = ali.Model.train("table", data, out=tmp_path / "run", recipe=recipe, epochs=100)
+    scores = model.score(looked_at)
+    assert roc_auc_score(strange, scores) > 0.9
+    np.testing.assert_allclose(model.score(looked_at[7:9]), scores[7:9], rtol=1e-5)  # a row's score is its own
+    p = ali.p_values(scores, model.score(data.test.x))
+    assert (p[strange == 0] <= 0.05).mean() < 0.11  # 0.05, and three standard deviations of 200 held-out and 200 new rows
+    assert (p[strange == 1] <= 0.05).mean() > 0.5
+
+
+@pytest.mark.parametrize("recipe", ["egbad", "alad"])
+def test_a_digit_that_training_never_saw_is_strange(tmp_path, recipe):
+    train, test = digits()
+    assert train.y is not None
+    assert test.y is not None
+    data = Data(train.rows(np.flatnonzero(train.y != 0)), test)
+    model = ali.Model.train("digits", data, out=tmp_path / "run", recipe=recipe, epochs=40)
+    assert roc_auc_score(test.y == 0, model.score(test.x)) > 0.9
+
+
+def command(*tokens: object) -> tuple[int, str, str]:
+    """A command in this process: exit status, and what it printed."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", ["ali", *map(str, tokens)])
+        try:
+            main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+    return status, out.getvalue(), err.getvalue()
+
+
+def test_ali_score_writes_scores_and_p_values_where_it_can(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, other, _ = planted()
+    np.save("x.npy", x[:300].astype(np.float32))
+    np.save("other.npy", other[:40].astype(np.float32))
+    fast = ["--recipe", "alad", "--width", "4", "--depth", "1", "--epochs", "1"]
+    assert command("train", "table", "x.npy", "--hold-out", "0.5", "--out", "run", *fast)[0] == 0
+    model, held_out = ali.load("run"), ali.model.open_data("run").test.x
+
+    status, printed, _ = command("score", "run")  # the held-out rows, each among the others
+    assert status == 0
+    assert "of 150 rows have p <= 0.01; of ordinary rows some 2 would" in printed
+    table = np.genfromtxt("scores.csv", delimiter=",", names=True)
+    np.testing.assert_allclose(table["score"], model.score(held_out), rtol=1e-6)
+    np.testing.assert_allclose(table["p"], ali.p_values(model.score(held_out)))
+
+    assert command("score", "run", "other.npy", "--out", "s.npy")[0] == 0
+    scores = model.score(other[:40].astype(np.float32))
+    np.testing.assert_allclose(np.load("s.npy"), np.stack([scores, ali.p_values(scores, model.score(held_out))], 1), rtol=1e-6)
+
+    pathlib.Path("x.npy").rename("moved.npy")
+    status, _, said = command("score", "run", "other.npy", "--out", "alone.csv")
+    assert status == 0
+    assert "no column p" in said
+    assert pathlib.Path("alone.csv").read_text().splitlines()[0] == '"score"'
+    assert command("score", "run", "other.npy", "--data", "moved.npy", "--out", "both.csv")[0] == 0
+    assert pathlib.Path("both.csv").read_text().splitlines()[0] == '"score","p"'
+    for refused in (("score", "run"), ("score", "run", "other.npy", "--data", "other.npy")):
+        status, _, said = command(*refused, "--out", "never.csv")
+        assert status == 2
+        assert "Traceback" not in said
+    assert not pathlib.Path("never.csv").exists()

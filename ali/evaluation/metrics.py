@@ -370,9 +370,7 @@ def p_values(scores: np.ndarray, held_out: np.ndarray | None = None) -> np.ndarr
     scores, known = np.asarray(scores, np.float64), np.sort(np.asarray(scores if held_out is None else held_out, np.float64))
     others = len(known) - (held_out is None)
     if scores.ndim != 1 or known.ndim != 1 or others < 1:
-        raise AliError(
-            f"p-values compare scores, shape (n,), with those of held-out rows, shape (m,): got {scores.shape} and {known.shape}"
-        )
+        raise AliError(f"p-values compare scores (n,) with those of held-out rows (m,), m at least 1: got {scores.shape}, {known.shape}")
     if np.isnan(scores).any() or np.isnan(known).any():
         raise AliError("p-values: a score is no number (NaN)")
     as_strange = len(known) - np.searchsorted(known, scores, side="left")

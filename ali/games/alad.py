@@ -43,9 +43,9 @@ from torch import Tensor, nn
 
 from ali.data.source import Batch
 from ali.distributions import Distribution, StandardNormal
-from ali.games.game import Game, judge
+from ali.games.game import Game, judge, r1_and_r2
 from ali.networks import Conditional, Critic
-from ali.objectives import Objective, nonsaturating
+from ali.objectives import Objective, nonsaturating, refuse_batch_norm
 
 DISCRIMINATORS = ("discriminator_xz", "discriminator_xx", "discriminator_zz")
 
@@ -59,7 +59,11 @@ class ALAD(Game):
         discriminator_xx, discriminator_zz: judge two rows, or two codes, side by side along their first axis.
         prior: p(z).
         objective: what each discriminator and its opponents want (:mod:`ali.objectives`).
+        penalty: weight of R1 + R2 on each discriminator; 0 leaves it out.
         schedule: rounds of players; the authors' discriminators move first, then encoder and decoder.
+
+    Raises:
+        AliError: a penalty on a discriminator with batch normalisation.
     """
 
     def __init__(
@@ -71,28 +75,39 @@ class ALAD(Game):
         discriminator_zz: Critic,
         prior: StandardNormal,
         objective: Objective = nonsaturating,
+        penalty: float = 0.0,
         schedule: tuple[tuple[str, ...], ...] = (DISCRIMINATORS, ("generator",)),
     ):
         super().__init__()
         self.encoder, self.decoder, self.prior = encoder, decoder, prior
         self.discriminator_xz, self.discriminator_xx, self.discriminator_zz = discriminator_xz, discriminator_xx, discriminator_zz
-        self.objective, self.schedule = objective, schedule
+        self.objective, self.penalty, self.schedule = objective, penalty, schedule
         self.players = {
             "discriminator_xz": [discriminator_xz],
             "discriminator_xx": [discriminator_xx],
             "discriminator_zz": [discriminator_zz],
             "generator": [encoder, decoder],
         }
+        for discriminator in (discriminator_xz, discriminator_xx, discriminator_zz) if penalty else ():
+            refuse_batch_norm(discriminator)
 
     def losses(self, batch: Batch, progress: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
         x, z = batch.x, self.prior.sample(len(batch.x))  # x ~ q(x), z ~ p(z)
         z_hat, x_tilde = self.encoder(x).rsample(), self.decoder(z).rsample()
         x_hat, z_check = self.decoder(z_hat).rsample(), self.encoder(x_tilde).rsample()  # G(E(x)), E(G(z))
 
-        d_xz, g_xz = self.objective(*judge(self.discriminator_xz, (x, z_hat), (x_tilde, z)))
-        d_xx, g_xx = self.objective(*judge(self.discriminator_xx, (torch.cat([x, x], 1),), (torch.cat([x, x_hat], 1),)))
-        d_zz, g_zz = self.objective(*judge(self.discriminator_zz, (torch.cat([z, z], 1),), (torch.cat([z, z_check], 1),)))
-        return {"discriminator_xz": d_xz, "discriminator_xx": d_xx, "discriminator_zz": d_zz, "generator": g_xz + g_xx + g_zz}
+        pairs = (
+            (self.discriminator_xz, (x, z_hat), (x_tilde, z)),
+            (self.discriminator_xx, (torch.cat([x, x], 1),), (torch.cat([x, x_hat], 1),)),
+            (self.discriminator_zz, (torch.cat([z, z], 1),), (torch.cat([z, z_check], 1),)),
+        )
+        lost = {"generator": x.new_zeros(())}
+        for name, (discriminator, real, made) in zip(DISCRIMINATORS, pairs, strict=True):
+            lost[name], loss_g = self.objective(*judge(discriminator, real, made))
+            lost["generator"] = lost["generator"] + loss_g
+            if self.penalty:
+                lost[name] = lost[name] + self.penalty * r1_and_r2(discriminator, real, made)
+        return lost
 
     def encode(self, x: Float[Tensor, "n ..."]) -> Distribution:
         return self.encoder(x)

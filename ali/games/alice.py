@@ -36,9 +36,9 @@ from torch import Tensor, nn
 
 from ali.data.source import Batch
 from ali.distributions import Distribution, StandardNormal
-from ali.games.game import Game, judge, reconstruction_score
+from ali.games.game import Game, judge, r1_and_r2, reconstruction_score
 from ali.networks import Conditional, Critic
-from ali.objectives import Objective, gradient_penalty, nonsaturating, refuse_batch_norm
+from ali.objectives import Objective, nonsaturating, refuse_batch_norm
 
 
 class ALICE(Game):
@@ -89,10 +89,8 @@ class ALICE(Game):
         loss_d, loss_g = self.objective(*judge(self.discriminator, (x, z_hat), (x_tilde, z)))
         loss_f, loss_cycle = self.objective(*judge(self.cycle_discriminator, (same,), (back,)))
         if self.penalty:
-            # One pass over both kinds of pair: its mean is half of R1 + R2.
-            pairs = torch.cat([x, x_tilde]), torch.cat([z_hat, z])
-            loss_d = loss_d + self.penalty * 2 * gradient_penalty(self.discriminator, *pairs)
-            loss_f = loss_f + self.penalty * 2 * gradient_penalty(self.cycle_discriminator, torch.cat([same, back]))
+            loss_d = loss_d + self.penalty * r1_and_r2(self.discriminator, (x, z_hat), (x_tilde, z))
+            loss_f = loss_f + self.penalty * r1_and_r2(self.cycle_discriminator, (same,), (back,))
         return {"discriminator": loss_d, "cycle_discriminator": loss_f, "generator": loss_g + self.cycle * loss_cycle}
 
     def encode(self, x: Float[Tensor, "n ..."]) -> Distribution:

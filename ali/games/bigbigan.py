@@ -34,9 +34,9 @@ from torch import Tensor
 
 from ali.data.source import Batch
 from ali.distributions import Distribution, StandardNormal
-from ali.games.game import Game, judge
+from ali.games.game import Game, judge, r1_and_r2
 from ali.networks import Conditional, Unary
-from ali.objectives import Objective, hinge
+from ali.objectives import Objective, hinge, refuse_batch_norm
 
 
 class BigBiGAN(Game):
@@ -47,7 +47,11 @@ class BigBiGAN(Game):
         discriminator: three logits of (x, z).
         objective: what the two players want of each score; the paper's is the hinge (:mod:`ali.objectives`).
         unary: weight of the scores of x alone and of z alone; 0 leaves the joint one.
+        penalty: weight of R1 + R2 on the sum of the three scores; 0 leaves it out.
         schedule: rounds of players (:class:`ali.games.game.Game`).
+
+    Raises:
+        AliError: a penalty on a discriminator with batch normalisation.
     """
 
     def __init__(
@@ -58,12 +62,15 @@ class BigBiGAN(Game):
         prior: StandardNormal,
         objective: Objective = hinge,
         unary: float = 1.0,
+        penalty: float = 0.0,
         schedule: tuple[tuple[str, ...], ...] = (("discriminator", "generator"),),
     ):
         super().__init__()
         self.encoder, self.decoder, self.discriminator, self.prior = encoder, decoder, discriminator, prior
-        self.objective, self.weights, self.schedule = objective, (unary, unary, 1.0), schedule
+        self.objective, self.weights, self.penalty, self.schedule = objective, (unary, unary, 1.0), penalty, schedule
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
+        if penalty:
+            refuse_batch_norm(discriminator)
 
     def losses(self, batch: Batch, progress: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
         x, z = batch.x, self.prior.sample(len(batch.x))  # x ~ q(x), z ~ p(z)
@@ -74,6 +81,8 @@ class BigBiGAN(Game):
         for k, weight in enumerate(self.weights):
             d, g = self.objective(rho_q[:, k], rho_p[:, k])
             loss_d, loss_g = loss_d + weight * d, loss_g + weight * g
+        if self.penalty:
+            loss_d = loss_d + self.penalty * r1_and_r2(self.discriminator, (x, z_hat), (x_tilde, z))
         return {"discriminator": loss_d, "generator": loss_g}
 
     def encode(self, x: Float[Tensor, "n ..."]) -> Distribution:

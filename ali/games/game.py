@@ -9,7 +9,7 @@ by subclassing one another.
 
 from __future__ import annotations
 
-__all__ = ["Classifies", "Game", "Generates", "Infers", "Scores", "judge", "parameters", "reconstruction_score"]
+__all__ = ["Classifies", "Game", "Generates", "Infers", "Scores", "judge", "parameters", "r1_and_r2", "reconstruction_score"]
 
 import abc
 from typing import Literal, Protocol, runtime_checkable
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ali.data.source import Batch
 from ali.distributions import Distribution
 from ali.networks import Conditional
+from ali.objectives import gradient_penalty
 
 
 class Game(nn.Module, abc.ABC):
@@ -95,6 +96,13 @@ def judge(
     """
     rho_q, rho_p = discriminator(*(torch.cat([q, p]) for q, p in zip(pair_q, pair_p, strict=True))).chunk(2)
     return rho_q, rho_p
+
+
+def r1_and_r2(
+    discriminator: nn.Module, pair_q: tuple[Float[Tensor, "n ..."], ...], pair_p: tuple[Float[Tensor, "n ..."], ...]
+) -> Float[Tensor, ""]:
+    """The gradient penalty on both kinds of pair, summed (:func:`ali.objectives.gradient_penalty`); one pass sees their mean."""
+    return 2 * gradient_penalty(discriminator, *(torch.cat([q, p]) for q, p in zip(pair_q, pair_p, strict=True)))
 
 
 def reconstruction_score(

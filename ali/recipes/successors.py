@@ -44,19 +44,22 @@ def alice(
 
 
 @recipe()
-def bigbigan(parts: Parts, *, objective: str = "hinge", unary: float = 1.0, spectral: bool = True) -> Run:
+def bigbigan(parts: Parts, *, objective: str = "hinge", unary: float = 1.0, spectral: bool = False, penalty: float = 0.1) -> Run:
     """BiGAN whose discriminator also judges x alone and z alone (Donahue and Simonyan 2019), on this package's networks.
 
     Arguments:
         objective: what the players want of each score: hinge (the paper's), nonsaturating, minimax or relativistic.
         unary: weight of the scores of x alone and of z alone; 0 for none.
-        spectral: divide D's weights by their largest singular value.
+        spectral: divide D's weights by their largest singular value (the paper's way of keeping D smooth).
+        penalty: weight of R1 + R2 on D (ours); 0 for none.
     """
     from ali import games, layers, objectives
 
-    in_range("unary", unary, 0)
+    in_range("unary", unary, 0), in_range("penalty", penalty, 0)
     discriminator = parts.unary()
     if spectral:
         layers.spectral(discriminator)
-    game = games.BigBiGAN(parts.encoder(), parts.decoder(), discriminator, parts.prior, objective=objectives.named(objective), unary=unary)
+    game = games.BigBiGAN(
+        parts.encoder(), parts.decoder(), discriminator, parts.prior, objective=objectives.named(objective), unary=unary, penalty=penalty
+    )
     return parts.run(game)
