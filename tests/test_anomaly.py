@@ -119,7 +119,7 @@ def test_alad_s_generators_lose_the_sum_of_three_games():
 
 def test_features_are_what_the_last_layer_sees():
     for shape, networks in (((4,), "mlp"), ((1, 8, 8), "conv"), ((1, 8, 8), "mlp")):
-        game: Any = RECIPES["alad"](Spec(shape), networks=networks, latent=2, width=4, depth=2, spectral=False).game
+        game: Any = RECIPES["alad"](Spec(shape), networks=networks, latent=2, width=4, depth=2).game
         x, z = torch.randn(5, *shape), torch.randn(5, 2)
         last = game.discriminator_xz.d_xz[-1]
         features = game.discriminator_xz.features(x, z)
@@ -129,7 +129,7 @@ def test_features_are_what_the_last_layer_sees():
 
 def test_spectral_normalisation_survives_average_and_file(tmp_path):
     torch.manual_seed(0)
-    run = RECIPES["alad"](Spec((4,)), networks="mlp", latent=2, width=8, depth=2, lr=1e-2, batch_size=16)
+    run = RECIPES["alad"](Spec((4,)), networks="mlp", latent=2, width=8, depth=2, spectral=True, lr=1e-2, batch_size=16)
     batches = iter([Batch(torch.randn(16, 4))] * 60)
     average = copy.deepcopy(run.game)
     for _ in play(run.game, batches, run.optimizers, steps=60, seed=0, rate=run.rate, average=average, decay=0.9):
@@ -141,7 +141,7 @@ def test_spectral_normalisation_survives_average_and_file(tmp_path):
         assert norms == pytest.approx([1.0] * 9, abs=0.02)
     write_weights(tmp_path / "weights.safetensors", average)
     torch.manual_seed(1)
-    other = RECIPES["alad"](Spec((4,)), networks="mlp", latent=2, width=8, depth=2).game.eval()
+    other = RECIPES["alad"](Spec((4,)), networks="mlp", latent=2, width=8, depth=2, spectral=True).game.eval()
     x = torch.randn(5, 4)
     assert not torch.allclose(other.score(x), average.score(x))
     read_weights(tmp_path / "weights.safetensors", other)

@@ -57,27 +57,24 @@ def egbad(
     return parts.run(game)
 
 
-@recipe(lr=5e-4, beta1=0.5, ema=0.999)
+@recipe(beta1=0.5)
 def alad(
     parts: Parts,
     *,
-    objective: str = "nonsaturating",
-    spectral: bool = True,
-    penalty: float = 0.0,
-    schedule: Literal["simultaneous", "alternating"] = "alternating",
+    objective: str = "relativistic",
+    spectral: bool = False,
+    schedule: Literal["simultaneous", "alternating"] = "simultaneous",
 ) -> Run:
     """Adversarially learned anomaly detection (Zenati et al. 2018): BiGAN with adversarial cycles in x and in z.
 
     Arguments:
         objective: what the players want of each discriminator: nonsaturating (the paper's), minimax, relativistic or hinge.
         spectral: divide the discriminators' weights by their largest singular value.
-        penalty: weight of R1 + R2 on each discriminator; 0 for none.
         schedule: alternating steps of the discriminators and of the generators (the authors'), or simultaneous ones (Algorithm 1).
     """
     from ali import games, layers, objectives
     from ali.games.alad import DISCRIMINATORS
 
-    in_range("penalty", penalty, 0)
     judges = parts.discriminator(), parts.critic("x", abreast=2), parts.critic("z", abreast=2)
     if spectral:
         for judge in judges:
@@ -90,7 +87,6 @@ def alad(
         *judges,
         parts.prior,
         objective=objectives.named(objective),
-        penalty=penalty,
         schedule=rounds if schedule == "alternating" else (sum(rounds, ()),),
     )
     return parts.run(game)
