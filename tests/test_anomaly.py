@@ -207,7 +207,7 @@ def test_a_digit_that_training_never_saw_is_strange(tmp_path, recipe):
     assert train.y is not None
     assert test.y is not None
     data = Data(train.rows(np.flatnonzero(train.y != 0)), test)
-    model = ali.Model.train("digits", data, out=tmp_path / "run", recipe=recipe, epochs=40)
+    model = ali.Model.train("digits", data, out=tmp_path / "run", recipe=recipe, epochs=30)
     assert roc_auc_score(test.y == 0, model.score(test.x)) > 0.9
 
 

@@ -110,9 +110,10 @@ def test_bigbigan_s_scores_share_features_on_images_too(shape):
     assert d(torch.randn(5, *shape), torch.randn(5, 3)).shape == (5, 3)
 
 
-@pytest.mark.parametrize(("recipe", "mse_share", "label_kept", "two_sample"), [("alice", 0.25, 0.9, 0.8), ("bigbigan", 0.9, 0.4, 0.85)])
+@pytest.mark.parametrize(("recipe", "mse_share", "label_kept", "two_sample"), [("alice", 0.3, 0.9, 0.92), ("bigbigan", 0.8, 0.5, 0.97)])
 def test_digits_are_generated_and_reconstructed(tmp_path, recipe, mse_share, label_kept, two_sample):
-    values = ali.evaluate(ali.Model.train("digits", out=tmp_path / "run", recipe=recipe, epochs=40), digits())
+    values = ali.evaluate(ali.Model.train("digits", out=tmp_path / "run", recipe=recipe, epochs=30), digits())
     assert values["mse_share"] < mse_share
     assert values["label_kept"] > label_kept
     assert values["two_sample"] < two_sample
+    assert values["q_z"] < 0.15

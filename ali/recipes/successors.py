@@ -43,15 +43,15 @@ def alice(
     return parts.run(game)
 
 
-@recipe()
-def bigbigan(parts: Parts, *, objective: str = "hinge", unary: float = 1.0, spectral: bool = False, penalty: float = 0.1) -> Run:
+@recipe(lr=5e-4, beta1=0.0)
+def bigbigan(parts: Parts, *, objective: str = "hinge", unary: float = 1.0, spectral: bool = False, penalty: float = 1.0) -> Run:
     """BiGAN whose discriminator also judges x alone and z alone (Donahue and Simonyan 2019), on this package's networks.
 
     Arguments:
         objective: what the players want of each score: hinge (the paper's), nonsaturating, minimax or relativistic.
         unary: weight of the scores of x alone and of z alone; 0 for none.
         spectral: divide D's weights by their largest singular value (the paper's way of keeping D smooth).
-        penalty: weight of R1 + R2 on D (ours); 0 for none.
+        penalty: weight of R1 + R2 on D (ours): without it, or with less, codes run away; 0 for none.
     """
     from ali import games, layers, objectives
 
