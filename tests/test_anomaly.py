@@ -79,6 +79,8 @@ def test_egbad_s_score_is_its_formula():
         game = games.EGBAD(ENCODER, DECODER, d, StandardNormal(Z), weight=weight, term=term)
         torch.testing.assert_close(game.score(ROWS), (1 - weight) * ERROR + weight * found)
     torch.testing.assert_close(games.ALI(ENCODER, DECODER, d, StandardNormal(Z)).score(ROWS), 0.9 * ERROR + 0.1 * matched)
+    with pytest.raises(ali.AliError, match="no features"):
+        games.ALI(ENCODER, DECODER, nn.Linear(1, 1), StandardNormal(Z)).score(ROWS)
     assert matched[:2].min() > matched[2] == 0  # what comes back unchanged has the same features
 
 

@@ -24,7 +24,11 @@ N, K = 6, 3
 KINDS = {"vectors": ((4,), "mlp"), "images": ((1, 8, 8), "conv")}
 # Parameters whose gradient is zero by construction, as a pattern: a relativistic objective sees only differences of logits.
 BLIND = {"ali": r"discriminator\.d_xz\.\d+\.bias", "bigan": r"discriminator\.d_xz\.\d+\.bias"}
-BLIND |= {"egbad": BLIND["bigan"], "alad": r"(discriminator_xz\.d_xz|discriminator_xx\.head|discriminator_zz\.head)\.\d+\.bias", "alice": r"(discriminator\.d_xz|cycle_discriminator\.head)\.\d+\.bias"}
+BLIND |= {
+    "egbad": BLIND["bigan"],
+    "alad": r"(discriminator_xz\.d_xz|discriminator_xx\.head|discriminator_zz\.head)\.\d+\.bias",
+    "alice": r"(discriminator\.d_xz|cycle_discriminator\.head)\.\d+\.bias",
+}
 BLIND |= {"bigbigan": r"discriminator\.(s_x|s_z|joint)\.\d+\.bias"}  # so does a hinge whose margin nobody has reached
 NEEDS: dict[str, dict[str, Any]] = {}  # arguments without which a recipe can not be made
 

@@ -20,8 +20,8 @@ networks on ImageNet at 128 pixels (encoder: RevNet-50 and larger, at 256), batc
 as fast; none of it is here, and no number of the paper can be expected of it. The encoder is a normal distribution, as theirs.
 
 :math:`L_{EG}` has no lower bound, and BigGAN keeps D smooth by dividing its weights by their largest singular value. On small
-fully connected networks that left D too weak to teach anything (handwritten digits, 630 steps), so the recipe's default is the penalty R1 + R2 in its place,
-large enough that codes do not run away.
+fully connected networks that left D too weak to teach anything (handwritten digits, 630 steps), so the recipe's default is the
+penalty R1 + R2 in its place, large enough that codes do not run away.
 
 References:
     | Donahue and Simonyan, Large Scale Adversarial Representation Learning, NeurIPS 2019 (arXiv:1907.02544); the authors

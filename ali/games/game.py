@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from ali.data.source import Batch
 from ali.distributions import Distribution
-from ali.networks import Conditional
+from ali.errors import AliError
+from ali.networks import Conditional, Discriminator
 from ali.objectives import gradient_penalty
 
 
@@ -121,9 +122,12 @@ def reconstruction_score(
     :math:`-\log D(x, \hat z)`. Encoder and decoder answer with their means, so a row has one score.
 
     Arguments:
-        discriminator: :class:`ali.networks.Discriminator`, or what else has ``features``.
+        discriminator: D(x, z); for "features" a :class:`ali.networks.Discriminator`.
         weight: w, in [0, 1].
         term: which :math:`L_D`.
+
+    Raises:
+        AliError: a discriminator of somebody's own, which has no features.
 
     Source: Zenati et al. 2018 (arXiv:1802.06222); see :mod:`ali.games.egbad`.
     """
@@ -131,6 +135,8 @@ def reconstruction_score(
     x_hat = decoder(z_hat).mean
     error = (x - x_hat).flatten(1).abs().sum(1)
     if term == "features":
+        if not isinstance(discriminator, Discriminator):
+            raise AliError(f"{type(discriminator).__name__} has no features to score by: take games.EGBAD(..., term='cross_entropy')")
         found = (discriminator.features(x, z_hat) - discriminator.features(x_hat, z_hat)).abs().sum(1)
     else:
         found = F.softplus(-discriminator(x, z_hat))
