@@ -15,15 +15,14 @@ What :math:`D_{xx}` finds different between a row and its reconstruction is the 
 
 .. math:: A(x) = \| f_{xx}(x, x) - f_{xx}(x, G(E(x))) \|_1
 
-A distance in features and not a probability, because :math:`D_{xx}` of a good reconstruction is undecided by design (the
-paper's section 4.3).
+A distance in features and not a probability, because :math:`D_{xx}` of a good reconstruction is undecided by design.
 
 What the sources leave open or say otherwise. Two authors' losses, one for E and one for G, have the same gradients as the one
 sum here, since :math:`D_{xz}(x, E(x))` does not depend on G, nor :math:`D_{xz}(G(z), z)` on E. The paper normalises E, too, and
 the authors' networks for KDD99 and arrhythmia have no spectral normalisation at all, whatever their flag says; here it is an
 option, for the discriminators. Pairs are joined at the input, as columns or maps side by side. The recipe's own defaults
-(relativistic objective, no normalisation, simultaneous steps) were chosen on generated rows with planted outliers; a gradient
-penalty, which helps ALI, makes :math:`D_{xx}` too smooth to see what has changed.
+(relativistic objective, no normalisation, simultaneous steps) were the best of five tried on generated rows with planted outliers,
+one seed each; the worst had a gradient penalty, which helps ALI and here blinds :math:`D_{xx}`.
 
 Some reimplementations show :math:`D_{xx}` the pair (x, G(z)), which asks nothing of the encoder: then there is no cycle.
 
