@@ -61,20 +61,22 @@ def egbad(
 def alad(
     parts: Parts,
     *,
-    objective: str = "relativistic",
+    objective: str | None = None,
     spectral: bool = False,
     schedule: Literal["simultaneous", "alternating"] = "simultaneous",
 ) -> Run:
     """Adversarially learned anomaly detection (Zenati et al. 2018): BiGAN with adversarial cycles in x and in z.
 
     Arguments:
-        objective: what the players want of each discriminator: nonsaturating (the paper's), minimax, relativistic or hinge.
+        objective: what the players want of each discriminator: nonsaturating (the paper's), minimax, relativistic or hinge; by default
+            relativistic for tables and nonsaturating for images, where the other one ran away.
         spectral: divide the discriminators' weights by their largest singular value.
         schedule: alternating steps of the discriminators and of the generators (the authors'), or simultaneous ones (Algorithm 1).
     """
     from ali import games, layers, objectives
     from ali.games.alad import DISCRIMINATORS
 
+    objective = objective or ("relativistic" if len(parts.spec.shape) == 1 else "nonsaturating")
     judges = parts.discriminator(), parts.critic("x", abreast=2), parts.critic("z", abreast=2)
     if spectral:
         for judge in judges:
