@@ -21,8 +21,8 @@ What the sources leave open or say otherwise. Two authors' losses, one for E and
 sum here, since :math:`D_{xz}(x, E(x))` does not depend on G, nor :math:`D_{xz}(G(z), z)` on E. The paper normalises E, too, and
 the authors' networks for KDD99 and arrhythmia have no spectral normalisation at all, whatever their flag says; here it is an
 option, for the discriminators. Pairs are joined at the input, as columns or maps side by side. The recipe's own defaults
-for tables (relativistic objective, no normalisation, simultaneous steps) were the best of five tried on generated rows with planted outliers,
-one seed each; the worst had a gradient penalty, which helps ALI and here blinds :math:`D_{xx}`.
+for tables (relativistic objective, no normalisation, simultaneous steps) were the best of five tried on generated rows with
+planted outliers, one seed each; the worst had a gradient penalty, which helps ALI and here blinds :math:`D_{xx}`.
 
 Some reimplementations show :math:`D_{xx}` the pair (x, G(z)), which asks nothing of the encoder: then there is no cycle.
 
