@@ -85,7 +85,7 @@ def test_a_perfect_cycle_is_one_that_no_discriminator_can_tell():
 
 
 def test_bigbigan_s_losses_are_hinges_on_three_scores():
-    game: Any = RECIPES["bigbigan"](Spec((2,)), networks="mlp", latent=2, width=4, depth=1, spectral=False).game
+    game: Any = RECIPES["bigbigan"](Spec((2,)), networks="mlp", latent=2, width=4, depth=1, penalty=0.0).game
     for network in (game.discriminator.s_x, game.discriminator.s_z, game.discriminator.joint):
         network[-1].weight.data *= 5  # some scores beyond the margin, some within
     game.encoder, game.decoder = scale(2.0), scale(0.25)
