@@ -286,6 +286,10 @@ class Model:
     def score(self, x: Any) -> Any:
         """How strange rows are: the game's anomaly score, higher = stranger.
 
+        A score has no unit of its own: compare scores of one run, or turn them into p-values (:func:`ali.p_values`)::
+
+            p = ali.p_values(model.score(x), model.score(rows_held_out))  # anomalies: p <= 0.01
+
         Arguments:
             x: as for :meth:`encode`.
 

@@ -21,6 +21,7 @@ __all__ = [
     "Homoscedastic",
     "ImplicitConditional",
     "Joined",
+    "Unary",
 ]
 
 import abc
@@ -187,7 +188,14 @@ class Discriminator(nn.Module):
         self.d_x, self.d_z, self.d_xz = d_x, d_z, d_xz
 
     def forward(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
-        return _logits(self.d_xz(torch.cat([self.d_x(x).flatten(1), self.d_z(z).flatten(1), *others], 1)))
+        return _logits(self.d_xz(self._joined(x, z, *others)))
+
+    def features(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n k"]:
+        """What its last layer sees of a pair."""
+        return self.d_xz.features(self._joined(x, z, *others))
+
+    def _joined(self, x: Tensor, z: Tensor, *others: Tensor) -> Tensor:
+        return torch.cat([self.d_x(x).flatten(1), self.d_z(z).flatten(1), *others], 1)
 
 
 class Critic(nn.Module):
@@ -219,6 +227,29 @@ class Critic(nn.Module):
         """The logits that belong to features: ``critic(u) = critic.verdict(critic.features(u))``."""
         maps = features[..., None, None] if isinstance(self.head[self.last], nn.Conv2d) else features
         return _logits(nn.Sequential(*list(self.head)[self.last :])(maps))
+
+
+class Unary(nn.Module):
+    r"""D(x, z) with an opinion on x alone and on z alone, too: three logits, from shared features.
+
+    .. math:: s_x = \theta_x^\top F(x), \quad s_z = \theta_z^\top H(z), \quad s_{xz} = J(F(x), H(z))
+
+    Arguments:
+        f, h: F and H, (n, ...) to (n, c, 1, 1) or (n, c).
+        s_x, s_z: one layer each on these features.
+        joint: J, on both features joined along the channels.
+
+    Returns:
+        Shape (n, 3).
+    """
+
+    def __init__(self, f: Network, h: Network, s_x: Network, s_z: Network, joint: Network):
+        super().__init__()
+        self.f, self.h, self.s_x, self.s_z, self.joint = f, h, s_x, s_z, joint
+
+    def forward(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"]) -> Float[Tensor, "n 3"]:
+        f, h = self.f(x).flatten(1), self.h(z).flatten(1)
+        return torch.cat([s.flatten(1) for s in (self.s_x(f), self.s_z(h), self.joint(torch.cat([f, h], 1)))], 1)
 
 
 def _logits(outputs: Tensor) -> Tensor:

@@ -74,6 +74,13 @@ class Network(nn.Sequential):
     def forward(self, input: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         return super().forward(input.reshape(len(input), *self.input_shape))
 
+    def features(self, input: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
+        """What the last layer sees."""
+        features = input.reshape(len(input), *self.input_shape)
+        for layer in list(self)[:-1]:
+            features = layer(features)
+        return features.flatten(1)
+
 
 def build(
     rows: tuple[Row, ...],

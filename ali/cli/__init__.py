@@ -202,13 +202,34 @@ def edit(
     _write(model, out, edited.reshape(-1, *x.shape[1:]), columns=len(steps))
 
 
-def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), recipe: Recipe = None) -> None:
-    """How strange rows are, one number each, higher = stranger: .csv, .parquet or .npy."""
+def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), data: Moved = None, recipe: Recipe = None) -> None:
+    """How strange rows are: .csv, .parquet or .npy, with columns score, higher = stranger, and p.
+
+    p says how rarely an ordinary row is as strange, judged by the run's held-out rows. Call rows with p <= 0.01 anomalies, and about
+    1 % of ordinary rows are called so by mistake: no anomalies, and no share of them, need be known. Column p is left out where the
+    run's data can not be opened.
+    """
     from ali import files
+    from ali.evaluation.metrics import p_values
+    from ali.model import open_data
 
     model = _load(run, recipe)
-    files.write_columns(out, {"score": model.score(_rows(model, run, rows))})
+    known = None
+    try:
+        known = open_data(run, data).test
+    except AliError as error:
+        if rows is None or data is not None:
+            raise
+        print(f"ali: no column p, because it needs the run's held-out rows: {error} (--data)", file=sys.stderr)
+    scores = model.score(known.x if rows is None and known is not None else _rows(model, run, rows))
+    columns = {"score": scores}
+    if known is not None:
+        columns["p"] = p_values(scores, None if rows is None else model.score(known.x))
+    files.write_columns(out, columns)
     print(f"wrote {out}")
+    if "p" in columns:
+        found = int((columns["p"] <= 0.01).sum())
+        print(f"{found:,} of {len(scores):,} rows have p <= 0.01; of ordinary rows some {0.01 * len(scores):,.0f} would")
 
 
 def classify(run: Run, rows: Rows = None, *, out: Out = Path("classes.csv"), recipe: Recipe = None) -> None:

@@ -10,17 +10,25 @@ AAE             2015  Makhzani et al., Adversarial Autoencoders (arXiv:1511.0564
 InfoGAN         2016  Chen et al., InfoGAN: Interpretable Representation Learning (arXiv:1606.03657)
 VAEGAN          2016  Larsen et al., Autoencoding beyond Pixels Using a Learned Similarity Metric (arXiv:1512.09300)
 VAE             2014  Kingma and Welling, Auto-Encoding Variational Bayes (arXiv:1312.6114)
+ALICE           2017  Li et al., Towards Understanding Adversarial Learning for Joint Distribution Matching (arXiv:1709.01215)
+EGBAD           2018  Zenati et al., Efficient GAN-Based Anomaly Detection (arXiv:1802.06222)
+ALAD            2018  Zenati et al., Adversarially Learned Anomaly Detection (arXiv:1812.02288)
+BigBiGAN        2019  Donahue and Simonyan, Large Scale Adversarial Representation Learning (arXiv:1907.02544)
 ==============  ====  =====================================================================================
 """
 
 from ali.games.aae import AAE as AAE
+from ali.games.alad import ALAD as ALAD
 from ali.games.ali import ALI as ALI
+from ali.games.alice import ALICE as ALICE
 from ali.games.bigan import BiGAN as BiGAN
+from ali.games.bigbigan import BigBiGAN as BigBiGAN
 from ali.games.conditional import ConditionalALI as ConditionalALI
+from ali.games.egbad import EGBAD as EGBAD
 from ali.games.game import Game as Game
 from ali.games.game import parameters as parameters
 from ali.games.infogan import InfoGAN as InfoGAN
 from ali.games.vae import VAE as VAE
 from ali.games.vae_gan import VAEGAN as VAEGAN
 
-GAMES = (ALI, BiGAN, ConditionalALI, AAE, InfoGAN, VAE, VAEGAN)
+GAMES = (ALI, BiGAN, ConditionalALI, AAE, InfoGAN, VAE, VAEGAN, ALICE, EGBAD, ALAD, BigBiGAN)

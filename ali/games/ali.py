@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from ali.data.source import Batch
 from ali.distributions import Distribution, StandardNormal
 from ali.errors import AliError
-from ali.games.game import Game, judge
+from ali.games.game import Game, judge, reconstruction_score
 from ali.networks import Conditional
 from ali.objectives import Objective, gradient_penalty, nonsaturating, refuse_batch_norm
 
@@ -108,6 +108,7 @@ class ALI(Game):
         objective: what the two players want of D's logits (:mod:`ali.objectives`).
         penalty, penalty_end, cycle, regression: as for :class:`Terms`.
         schedule: rounds of players (:class:`ali.games.game.Game`).
+        scorer: (encoder, decoder, discriminator, x) to an anomaly score (:func:`ali.games.game.reconstruction_score`).
 
     Under batch normalisation in encoder or decoder, cycle and regression change the model: the running statistics then also
     see reconstructions and samples.
@@ -128,10 +129,11 @@ class ALI(Game):
         cycle: float = 0.0,
         regression: float = 0.0,
         schedule: tuple[tuple[str, ...], ...] = (("discriminator", "generator"),),
+        scorer: Callable[[Conditional, Conditional, nn.Module, Tensor], Tensor] = reconstruction_score,
     ):
         super().__init__()
         self.encoder, self.decoder, self.discriminator, self.prior = encoder, decoder, discriminator, prior
-        self.objective, self.schedule = objective, schedule
+        self.objective, self.schedule, self.scorer = objective, schedule, scorer
         self.terms = Terms(penalty, penalty_end, cycle, regression)
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
         if penalty:
@@ -151,3 +153,6 @@ class ALI(Game):
 
     def decode(self, z: Float[Tensor, "n d"]) -> Distribution:
         return self.decoder(z)
+
+    def score(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+        return self.scorer(self.encoder, self.decoder, self.discriminator, x)

@@ -9,18 +9,33 @@ by subclassing one another.
 
 from __future__ import annotations
 
-__all__ = ["Classifies", "Conditions", "Game", "Generates", "Infers", "Scores", "judge", "parameters"]
+__all__ = [
+    "Classifies",
+    "Conditions",
+    "Game",
+    "Generates",
+    "Infers",
+    "Scores",
+    "judge",
+    "parameters",
+    "r1_and_r2",
+    "reconstruction_score",
+]
 
 import abc
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ali.data.source import Batch
 from ali.distributions import Distribution
+from ali.errors import AliError
+from ali.networks import Conditional, Discriminator
+from ali.objectives import gradient_penalty
 
 
 class Game(nn.Module, abc.ABC):
@@ -106,3 +121,47 @@ def judge(
     """
     rho_q, rho_p = discriminator(*(torch.cat([q, p]) for q, p in zip(pair_q, pair_p, strict=True))).chunk(2)
     return rho_q, rho_p
+
+
+def r1_and_r2(
+    discriminator: nn.Module, pair_q: tuple[Float[Tensor, "n ..."], ...], pair_p: tuple[Float[Tensor, "n ..."], ...]
+) -> Float[Tensor, ""]:
+    """The gradient penalty on both kinds of pair, summed (:func:`ali.objectives.gradient_penalty`); one pass sees their mean."""
+    return 2 * gradient_penalty(discriminator, *(torch.cat([q, p]) for q, p in zip(pair_q, pair_p, strict=True)))
+
+
+def reconstruction_score(
+    encoder: Conditional,
+    decoder: Conditional,
+    discriminator: nn.Module,
+    x: Float[Tensor, "n ..."],
+    weight: float = 0.1,
+    term: Literal["features", "cross_entropy"] = "features",
+) -> Float[Tensor, " n"]:
+    r"""How badly rows are reconstructed, and how different D finds them from their reconstructions: higher = stranger.
+
+    .. math:: A(x) = (1 - w) \, \| x - \hat x \|_1 + w \, L_D(x), \quad \hat z = E(x), \; \hat x = G(\hat z)
+
+    where :math:`L_D` is :math:`\| f(x, \hat z) - f(\hat x, \hat z) \|_1`, f being what D's last layer sees, or D's cross entropy
+    :math:`-\log D(x, \hat z)`. Encoder and decoder answer with their means, so a row has one score.
+
+    Arguments:
+        discriminator: D(x, z); for "features" a :class:`ali.networks.Discriminator`.
+        weight: w, in [0, 1].
+        term: which :math:`L_D`.
+
+    Raises:
+        AliError: a discriminator of somebody's own, which has no features.
+
+    Source: Zenati et al. 2018 (arXiv:1802.06222); see :mod:`ali.games.egbad`.
+    """
+    z_hat = encoder(x).mean
+    x_hat = decoder(z_hat).mean
+    error = (x - x_hat).flatten(1).abs().sum(1)
+    if term == "features":
+        if not isinstance(discriminator, Discriminator):
+            raise AliError(f"{type(discriminator).__name__} has no features to score by: take games.EGBAD(..., term='cross_entropy')")
+        found = (discriminator.features(x, z_hat) - discriminator.features(x_hat, z_hat)).abs().sum(1)
+    else:
+        found = F.softplus(-discriminator(x, z_hat))
+    return (1 - weight) * error + weight * found

@@ -12,6 +12,7 @@ To add a recipe: a function in a file here (parts.py has what it is made of), an
 
 from collections.abc import Callable
 
+from ali.recipes.anomaly import alad, egbad
 from ali.recipes.autoencoding import aae, vae, vae_gan
 from ali.recipes.bidirectional import ali, bigan
 from ali.recipes.conditional import conditional
@@ -27,6 +28,7 @@ from ali.recipes.parts import recipe as recipe
 from ali.recipes.parts import shared as shared
 from ali.recipes.run import Run as Run
 from ali.recipes.run import Spec as Spec
+from ali.recipes.successors import alice, bigbigan
 
 RECIPES: dict[str, Callable[..., Run]] = {
     "ali": ali,
@@ -36,4 +38,8 @@ RECIPES: dict[str, Callable[..., Run]] = {
     "vae_gan": vae_gan,
     "infogan": infogan,
     "conditional": conditional,
+    "alice": alice,
+    "bigbigan": bigbigan,
+    "egbad": egbad,
+    "alad": alad,
 }

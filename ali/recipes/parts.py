@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ali.distributions import StandardNormal
     from ali.games import Game
-    from ali.networks import Conditional, Critic, Discriminator
+    from ali.networks import Conditional, Critic, Discriminator, Unary
     from ali.table import Network
     from ali.tables.generic import Rows
 
@@ -197,7 +197,7 @@ class Parts:
         )
         return Discriminator(d_x, d_z, self._head(rows, d_x.size + d_z.size + sees, outputs))
 
-    def critic(self, of: Literal["x", "z"] = "x", *, outputs: int = 1, codes: int | None = None, sees: int = 0) -> Critic:
+    def critic(self, of: Literal["x", "z"] = "x", *, outputs: int = 1, codes: int | None = None, sees: int = 0, abreast: int = 1) -> Critic:
         """D(x), or D(z): the same rows, with one input only.
 
         Arguments:
@@ -205,13 +205,14 @@ class Parts:
             outputs: logits per row.
             codes: dimension of z; by default ``latent``.
             sees: numbers e that join before the joint layers.
+            abreast: how many x, or z, it judges together: they stand beside each other, as further numbers or maps.
         """
         from ali.networks import Critic
         from ali.table import build
 
         rows = self._rows(1)
         of_rows, shape = (rows.D_x, self.spec.shape) if of == "x" else (rows.D_z, self._code(rows, codes or self.latent))
-        body = build(of_rows, shape, **self._options)
+        body = build(of_rows, (abreast * shape[0], *shape[1:]), **self._options)
         return Critic(body, self._head(rows, body.size + sees, outputs))
 
     def recognition(self, features: int, outputs: int) -> Network:
@@ -225,6 +226,17 @@ class Parts:
 
         rows = (linear(128, self.paper, 0.0, "lrelu"), linear(outputs, False, 0.0, "linear"))
         return build(rows, (features,), (outputs,), **self._options)
+
+    def unary(self) -> Unary:
+        """D(x, z) that also judges x alone and z alone, from the same features."""
+        from ali.networks import Unary
+        from ali.table import build
+
+        rows = self._rows(1)
+        f = build((*rows.D_x, *rows.D_xz[:-1]), self.spec.shape, **self._options)
+        h = build((*rows.D_z, *rows.D_xz[:-1]), self._code(rows, self.latent), **self._options)
+        s_x, s_z = (build(rows.D_xz[-1:], self._code(rows, features.size), **self._options, logits=True) for features in (f, h))
+        return Unary(f, h, s_x, s_z, self._head(rows, f.size + h.size, 1))
 
     def run(self, game: Game, *, labelled: int = 0, lr: dict[str, float] | None = None) -> Run:
         """A game with Adam for each of its players.
