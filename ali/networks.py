@@ -139,6 +139,13 @@ class Critic(nn.Module):
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
         return _logits(self.head(torch.cat([self.body(u).flatten(1), *others], 1)))
 
+    def features(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n f"]:
+        """The penultimate activations: what the head's last layer sees."""
+        hidden = torch.cat([self.body(u).flatten(1), *others], 1).reshape(len(u), *self.head.input_shape)
+        for layer in list(self.head)[:-1]:
+            hidden = layer(hidden)
+        return hidden.flatten(1)
+
 
 def _logits(outputs: Tensor) -> Tensor:
     logits = outputs.flatten(1)

@@ -167,25 +167,34 @@ class Parts:
             bias.data.copy_(torch.logit(self.spec.mean, eps=1e-3))
         return Joined(None, g) if sees else g
 
-    def discriminator(self, *, codes: int | None = None, sees: int = 0, outputs: int = 1) -> Discriminator:
+    def discriminator(self, *, codes: int | None = None, sees: int = 0, outputs: int = 1, dropout: float | None = None) -> Discriminator:
         """D(x, z), or D(x, z, e).
 
         Arguments:
             codes: dimension of its z; by default ``latent``.
             sees: numbers e that join before the joint layers: of a label's embedding.
             outputs: logits per pair.
+            dropout: on the input of each of its layers; by default what the table says.
         """
         from ali.networks import Discriminator
         from ali.table import build
 
-        rows = self._rows(1)
+        rows = _with_dropout(self._rows(1), dropout)
         d_x, d_z = (
             build(rows.D_x, self.spec.shape, **self._options),
             build(rows.D_z, self._code(rows, codes or self.latent), **self._options),
         )
         return Discriminator(d_x, d_z, self._head(rows, d_x.size + d_z.size + sees, outputs))
 
-    def critic(self, of: Literal["x", "z"] = "x", *, outputs: int = 1, codes: int | None = None, sees: int = 0) -> Critic:
+    def critic(
+        self,
+        of: Literal["x", "z"] = "x",
+        *,
+        outputs: int = 1,
+        codes: int | None = None,
+        sees: int = 0,
+        dropout: float | None = None,
+    ) -> Critic:
         """D(x), or D(z): the same rows, with one input only.
 
         Arguments:
@@ -193,11 +202,12 @@ class Parts:
             outputs: logits per row.
             codes: dimension of z; by default ``latent``.
             sees: numbers e that join before the joint layers.
+            dropout: on the input of each of its layers; by default what the table says.
         """
         from ali.networks import Critic
         from ali.table import build
 
-        rows = self._rows(1)
+        rows = _with_dropout(self._rows(1), dropout)
         of_rows, shape = (rows.D_x, self.spec.shape) if of == "x" else (rows.D_z, self._code(rows, codes or self.latent))
         body = build(of_rows, shape, **self._options)
         return Critic(body, self._head(rows, body.size + sees, outputs))
@@ -336,3 +346,11 @@ def in_range(name: str, value: float, low: float, high: float = float("inf"), op
 
 def _image(rows: Rows) -> bool:
     return rows.D_xz[0].operation == "conv"
+
+
+def _with_dropout(rows: Rows, dropout: float | None) -> Rows:
+    """The same tables with another dropout in D."""
+    if dropout is None:
+        return rows
+    d = {name: tuple(row._replace(dropout=dropout) for row in getattr(rows, name)) for name in ("D_x", "D_z", "D_xz")}
+    return rows._replace(**d)
