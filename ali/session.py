@@ -279,11 +279,11 @@ class Session:
         return torch.stack([chunk.sum(0) for chunk in chunks]).sum(0) / len(rows)
 
     def _labelled(self) -> int:
-        """Rows of each batch that are drawn from those with a known class."""
+        """Rows of each batch that are drawn from those with a known class: at most half, if there are fewer rows than a batch has."""
         if not self.run.labelled:
             return 0
         known_counts(self.data.train.y, self.data.train.classes)  # says what is wrong with them
-        return min(self.run.labelled, self.batch_size - 1)
+        return min(self.run.labelled, self.batch_size // 2)
 
     def _batches(self) -> Iterator[Batch]:
         """The batches from the current step on, as the networks see them."""

@@ -25,7 +25,7 @@ N, K = 6, 3
 KINDS = {"vectors": ((4,), "mlp"), "images": ((1, 8, 8), "conv")}
 # Parameters whose gradient is zero by construction, as a pattern: a relativistic objective sees only differences of logits.
 BLIND = {"ali": r"discriminator\.d_xz\.\d+\.bias", "bigan": r"discriminator\.d_xz\.\d+\.bias"}
-FEW = {"labelled": 2, "dropout": 0.0}
+FEW = {"labelled": 2, "dropout": 0.0}  # so that each of the few weights has a gradient
 NEEDS: dict[str, dict[str, Any]] = {"semi_supervised": FEW, "k_plus_one": FEW}  # arguments without which a recipe can not be made
 
 CASES = [(name, kind) for name in RECIPES for kind in KINDS]

@@ -119,6 +119,7 @@ def test_the_game_s_first_rows_are_the_labelled_ones(tmp_path):
     [
         ({"labels": 2}, "at least one for each"),
         ({"labelled": 0}, "labelled must be at least 1"),
+        ({"labelled": 9}, "labelled must be at most half of batch_size, which is 16, got 9"),
         ({"dropout": 1.0}, "dropout must be"),
         ({"label_weight": 0.0}, "label_weight must be above 0"),
     ],
@@ -243,7 +244,7 @@ def test_rows_that_only_teach_do_not_play_and_labels_are_nothing_to_the_generato
     unknown = losses(game, Batch(given.x, torch.full((12,), -1)))
     torch.testing.assert_close(unknown["generator"], first["generator"])
     torch.testing.assert_close(losses(game, Batch(given.x))["discriminator"], unknown["discriminator"])
-    # More of the batch than there is can not be left out of the game: one row plays.
+    # More than half of the batch can not be left out of the game.
     assert torch.isfinite(losses(small(labelled=99), given)["generator"])
 
 

@@ -96,5 +96,5 @@ def judge(
 
 
 def playing(batch: Batch, labelled: int) -> slice:
-    """The rows of a batch that a game of few labels is played on: all but the ``labelled`` ones at its beginning, at least one."""
-    return slice(min(labelled, len(batch.x) - 1), None)
+    """The rows of a batch that a game of few labels is played on: all but the ``labelled`` ones at its beginning, at least half."""
+    return slice(min(labelled, len(batch.x) // 2), None)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ali.table import Network
     from ali.tables.generic import Rows
 
+Dropout = tuple[float, float] | None
 TABLES = ("mixture", "cifar10", "svhn", "celeba", "tiny_imagenet")  # of the paper, in ali/tables/
 
 
@@ -167,14 +168,14 @@ class Parts:
             bias.data.copy_(torch.logit(self.spec.mean, eps=1e-3))
         return Joined(None, g) if sees else g
 
-    def discriminator(self, *, codes: int | None = None, sees: int = 0, outputs: int = 1, dropout: float | None = None) -> Discriminator:
+    def discriminator(self, *, codes: int | None = None, sees: int = 0, outputs: int = 1, dropout: Dropout = None) -> Discriminator:
         """D(x, z), or D(x, z, e).
 
         Arguments:
             codes: dimension of its z; by default ``latent``.
             sees: numbers e that join before the joint layers: of a label's embedding.
             outputs: logits per pair.
-            dropout: on the input of each of its layers; by default what the table says.
+            dropout: on x, and on the input of every layer but the first; by default what the table says.
         """
         from ali.networks import Discriminator
         from ali.table import build
@@ -193,7 +194,7 @@ class Parts:
         outputs: int = 1,
         codes: int | None = None,
         sees: int = 0,
-        dropout: float | None = None,
+        dropout: Dropout = None,
     ) -> Critic:
         """D(x), or D(z): the same rows, with one input only.
 
@@ -202,7 +203,7 @@ class Parts:
             outputs: logits per row.
             codes: dimension of z; by default ``latent``.
             sees: numbers e that join before the joint layers.
-            dropout: on the input of each of its layers; by default what the table says.
+            dropout: on x, and on the input of every layer but the first; by default what the table says.
         """
         from ali.networks import Critic
         from ali.table import build
@@ -348,9 +349,12 @@ def _image(rows: Rows) -> bool:
     return rows.D_xz[0].operation == "conv"
 
 
-def _with_dropout(rows: Rows, dropout: float | None) -> Rows:
-    """The same tables with another dropout in D."""
+def _with_dropout(rows: Rows, dropout: Dropout) -> Rows:
+    """The same tables with another dropout in D: the first rows, which see x or z themselves, have one of their own."""
     if dropout is None:
         return rows
-    d = {name: tuple(row._replace(dropout=dropout) for row in getattr(rows, name)) for name in ("D_x", "D_z", "D_xz")}
-    return rows._replace(**d)
+    on_x, hidden = dropout
+    d = {name: [row._replace(dropout=hidden) for row in getattr(rows, name)] for name in ("D_x", "D_z", "D_xz")}
+    for name, first in (("D_x", on_x), ("D_z", 0.0)) if d["D_x"] else (("D_xz", on_x),):
+        d[name][:1] = [row._replace(dropout=first) for row in d[name][:1]]
+    return rows._replace(**{name: tuple(changed) for name, changed in d.items()})
