@@ -20,12 +20,11 @@ The generator matches the mean of D's penultimate features :math:`f` (feature ma
 
 Salimans et al. found that it takes feature matching to classify well, and that samples are then worse. ALI is said to need none.
 
-Taken from their released code (openai/improved-gan): the losses of D, with half the weight on the unlabelled terms (theirs are
-each 0.5, label loss 1: here :math:`\lambda_y = 2` by default, which is the same); class K + 1 fixed at 0; the mean *square*
-difference of the means of the features, which is their MNIST script (SVHN and CIFAR-10 take the absolute difference); Adam with
-:math:`\beta_1 = 0.5`, averaged weights to classify with, equally many labelled and other rows in a batch. Not taken: weight
-normalisation, Gaussian noise on D's layers, uniform z, a second set of rows for the generator's step: networks, prior and
-batches are the same as ALI's here, so that the two can be compared.
+Taken from their released code (openai/improved-gan): the losses of D, where the unlabelled terms weigh 0.5 each and the labels 1,
+which up to a common factor is :math:`\lambda_y = 2`; the logit of class K + 1 fixed at 0; the *square* of the difference of means, as
+their MNIST script has it (SVHN and CIFAR-10: the absolute difference); Adam with :math:`\beta_1 = 0.5`; averaged weights to classify
+with; as many labelled rows in a batch as others. Not taken: weight normalisation, Gaussian noise on D's layers, uniform z, and other
+rows for the generator's step. Networks, prior and batches are those of semi-supervised ALI, so that the two can be compared.
 
 References:
     | Salimans et al., Improved Techniques for Training GANs, 2016, sections 3.1 and 5 (arXiv:1606.03498)
