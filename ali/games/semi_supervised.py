@@ -21,9 +21,9 @@ and the losses are those of Algorithm 1 on :math:`\rho`, plus cross entropy of t
 
 Encoder and decoder want nothing but to win that game. Salimans et al. needed *feature matching* instead
 (:mod:`ali.games.k_plus_one`); that ALI needs none is what the paper reports: 7.42 % errors on SVHN with 1,000 labels against their
-8.11 %, 17.99 % on CIFAR-10 with 4,000 against 18.63 % (Tables 1 and 2). On digits with 100 labels we find the same (see
-experiments/README.md), but also that the K + 1 GAN does as well there without feature matching. Rows are classified by the softmax of the K logits at
-x and the mean of q(z | x).
+8.11 %, 17.99 % on CIFAR-10 with 4,000 against 18.63 % (Tables 1 and 2). On digits with 100 labels we find the same
+(experiments/README.md), but also that the K + 1 GAN does as well there without feature matching. Rows are classified by the
+softmax of the K logits at x and the mean of q(z | x).
 
 The authors never released this part of their code. What the paper leaves open is decided here. Each batch begins with rows whose
 class is known, as many as ``labelled`` says: they only teach classes, and the game is played on the others, so that the few
