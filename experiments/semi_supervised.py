@@ -12,12 +12,13 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import ali
 from ali.data.digits import digits
 from experiments.record import mean_and_spread, record
 
-SYSTEMS = {
+SYSTEMS: dict[str, dict[str, Any]] = {
     "labelled rows alone": {"recipe": "supervised"},
     "ALI, no feature matching": {"recipe": "semi_supervised"},
     "K + 1 GAN, feature matching": {"recipe": "k_plus_one", "feature_matching": True},

@@ -12,6 +12,7 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ FEATURES = {
     "D(x): layers pooled to 4 x 4": probes.discriminator_features,
 }
 # Digits' default networks have no layers of D that see x alone; these do, and are small. Other sets: the recipe's own.
-OPTIONS = {"digits": {"networks": "conv", "width": 16, "lr": 1e-3, "epochs": 40}}
+OPTIONS: dict[str, dict[str, Any]] = {"digits": {"networks": "conv", "width": 16, "lr": 1e-3, "epochs": 40}}
 COLUMNS = {
     "svm_error": "SVM, errors, %", "svm_error_sd": "its sd over draws", "nearest": "1-NN, errors, %", "linear": "linear probe, errors, %",
     "cluster_accuracy": "k-means, right, %",
@@ -54,7 +55,7 @@ def main() -> None:
                 out = Path(folder) / f"{name}-{seed}"
                 model = ali.Model.train(given.dataset, data, out=out, recipe=name, seed=seed, **options)
                 for what, features in FEATURES.items():
-                    if isinstance(model.game, Infers) or what.startswith("D"):
+                    if isinstance(model.game, Infers) or what.startswith("D"):  # pyrefly: ignore
                         values = _probe(features(model, data.train.x), features(model, data.test.x), data, given, seed)
                         found.setdefault((name, what), []).append(values)
                         print(f"{name}, seed {seed}, {what}:", {key: round(value, 4) for key, value in values.items()}, flush=True)

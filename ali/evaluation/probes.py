@@ -65,7 +65,7 @@ def encoder_features(model: Model, x: np.ndarray, layers: Sequence[int] = (-3, -
         AliError: the run has no encoder, or nothing is asked for.
     """
     game: Any = model.game
-    if not isinstance(game, Infers):
+    if not isinstance(model.game, Infers):  # pyrefly: ignore
         raise AliError(f"this run ({model.config['recipe']}) has no encoder: take discriminator_features")
     hidden = [row[-1] if isinstance(row[-1], NORMS) else row[0] for row in _rows(game.encoder, activations=False)[:-1]]
     chosen = [hidden[place] for place in layers if -len(hidden) <= place < len(hidden)]
@@ -99,10 +99,10 @@ def discriminator_features(model: Model, x: np.ndarray, grid: int = GRID) -> np.
     body = critic.d_x if isinstance(critic, Discriminator) else critic.body if isinstance(critic, Critic) else None
     if body is None or not _rows(body):
         raise AliError(f"this run ({model.config['recipe']}) has no discriminator with layers on x alone: train one with convolutions")
-    last = [row[-1] for row in _rows(body)]
+    stack, last = body, [row[-1] for row in _rows(body)]
 
     def see(rows: Tensor) -> list[Tensor]:
-        _, seen = _watched(last, lambda: body(rows))
+        _, seen = _watched(last, lambda: stack(rows))
         return [F.adaptive_max_pool2d(h, tuple(min(grid, size) for size in h.shape[2:])) if h.ndim == 4 else h for h in seen]
 
     return _in_chunks(model, x, see)
