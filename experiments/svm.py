@@ -48,7 +48,7 @@ def main() -> None:
     data, began = recipes.DATASETS[given.dataset].open(given.data), time.monotonic()
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     found["none", "pixels"] = [_probe(_flat(data.train.x), _flat(data.test.x), data, given)]
-    options = OPTIONS.get(given.dataset, {}) | ({} if given.epochs is None else {"epochs": given.epochs})
+    options: dict[str, Any] = OPTIONS.get(given.dataset, {}) | ({} if given.epochs is None else {"epochs": given.epochs})
     with tempfile.TemporaryDirectory() as folder:
         for name in given.recipes:
             for seed in range(given.seeds):
