@@ -79,7 +79,8 @@ class Model:
             out: folder of the run; it must not exist yet.
             report: called some 400 times with a :class:`ali.session.Report`.
             hold_out: share of the rows that training never sees, where the data names no test part; default 0.1.
-            options: seed, face, recipe, device, the recipe's own arguments, and with a path how to read it (size, crop, ...).
+            options: seed, face, recipe, device, labels (how many to keep, the others are hidden), the recipe's own arguments, and
+                with a path how to read it (size, crop, ...).
 
         Raises:
             AliError: bad data, an unknown argument, or a folder that exists; says which and what to do.

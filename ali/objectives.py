@@ -12,13 +12,24 @@ No network of its own lives here. To add an objective, write it and add its line
 
 from __future__ import annotations
 
-__all__ = ["OBJECTIVES", "Objective", "gradient_penalty", "hinge", "minimax", "named", "nonsaturating", "refuse_batch_norm", "relativistic"]
+__all__ = [
+    "OBJECTIVES",
+    "Objective",
+    "gradient_penalty",
+    "hinge",
+    "known_classes",
+    "minimax",
+    "named",
+    "nonsaturating",
+    "refuse_batch_norm",
+    "relativistic",
+]
 
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ali.errors import AliError
@@ -88,6 +99,21 @@ def named(objective: str) -> Objective:
     if objective not in OBJECTIVES:
         raise AliError(f"unknown objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
     return OBJECTIVES[objective]
+
+
+def known_classes(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"] | None) -> Loss:
+    r"""Cross entropy of the rows whose class is known; 0 if none is.
+
+    .. math:: -\frac{1}{|\{i: y_i \ge 0\}|} \sum_{i: y_i \ge 0} \log \mathrm{softmax}(l_i)_{y_i}
+
+    Arguments:
+        logits: :math:`l`, one for each class.
+        y: class numbers, -1 where the class is unknown.
+    """
+    if y is None:
+        return 0.0 * logits.sum()
+    total = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum")
+    return total / (y >= 0).sum().clamp(min=1)
 
 
 def gradient_penalty(discriminator: Callable[..., Tensor], *inputs: Float[Tensor, "n ..."]) -> Loss:

@@ -31,7 +31,7 @@ import torch
 from torch import nn
 
 from ali import __version__, checkpoint, pictures, preprocess, recipes
-from ali.data.source import Batch, Data, stream
+from ali.data.source import Batch, Data, hide, known_counts, stream
 from ali.errors import AliError
 from ali.games.game import Conditions, Generates
 from ali.train import play
@@ -84,6 +84,8 @@ class Session:
     def __init__(
         self, config: dict[str, Any], data: Data, recipe: Callable[..., recipes.Run], device: str, folder: Path, path: str | None = None
     ):
+        if config.get("labels") is not None:
+            data = data._replace(train=hide(data.train, config["labels"], config["seed"]))
         self.config, self.data, self.folder, self.path, self.device = config, data, folder, path, device_named(device)
         known = folder / "preprocess.json"
         self.preprocess = (
@@ -123,6 +125,7 @@ class Session:
         recipe: str | Callable[..., recipes.Run] = "ali",
         face: str = "modern",
         seed: int = 0,
+        labels: int | None = None,
         device: str = "auto",
         path: str | None = None,
         options: dict[str, Any] | None = None,
@@ -137,7 +140,8 @@ class Session:
             out: folder of the run; it must not exist yet.
             recipe: a name in ``recipes.RECIPES``, or a function.
             face: "modern" or "paper".
-            seed: of the initial weights, the noise and the order of the rows.
+            seed: of the initial weights, the noise and the order of the rows, and of the labels that are kept.
+            labels: keep so many labels of the training rows, equally many of each class, and hide the others; by default all.
             device: "auto", "cpu", "cuda", ...
             path: where the data was read from, for ``resume``; it stays in ``resume/``, which is nobody else's business.
             options: what the data was opened with.
@@ -168,6 +172,7 @@ class Session:
             "dataset": dataset,
             "face": face,
             "seed": seed,
+            "labels": labels,
             "rows": len(data.train),
             "fingerprint": data.train.fingerprint(),
             "data": options or {},
@@ -291,15 +296,11 @@ class Session:
         return torch.stack([chunk.sum(0) for chunk in chunks]).sum(0) / len(rows)
 
     def _labelled(self) -> int:
-        """Rows of each batch that are drawn from those with a known class."""
+        """Rows of each batch that are drawn from those with a known class: at most half, if there are fewer rows than a batch has."""
         if not self.run.labelled:
             return 0
-        y = self.data.train.y
-        if y is None or y.ndim != 1 or not (y >= 0).any():
-            raise AliError(
-                f"{self.config['recipe']} learns from classes, and no row of this data has one: see `--help` for how to give them"
-            )
-        return min(self.run.labelled, self.batch_size - 1)
+        known_counts(self.data.train.y, self.data.train.classes)  # says what is wrong with them
+        return min(self.run.labelled, self.batch_size // 2)
 
     def _batches(self) -> Iterator[Batch]:
         """The batches from the current step on, as the networks see them."""

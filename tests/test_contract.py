@@ -31,7 +31,8 @@ BLIND |= {
     "alice": r"(discriminator\.d_xz|cycle_discriminator\.head)\.\d+\.bias",
 }
 BLIND |= {"bigbigan": r"discriminator\.(s_x|s_z|joint)\.\d+\.bias"}  # so does a hinge whose margin nobody has reached
-NEEDS: dict[str, dict[str, Any]] = {}  # arguments without which a recipe can not be made
+FEW = {"labelled": 2, "dropout": 0.0}  # so that each of the few weights has a gradient
+NEEDS: dict[str, dict[str, Any]] = {"semi_supervised": FEW, "k_plus_one": FEW}  # arguments without which a recipe can not be made
 
 CASES = [(name, kind) for name in RECIPES for kind in KINDS]
 

@@ -22,7 +22,7 @@ from ali.errors import AliError
 if TYPE_CHECKING:
     from ali.session import Report, Session
 
-OWN = ("out", "seed", "dry_run", "recipe", "device", "threads", "save_every", "tensorboard")  # flags of every training command
+OWN = ("out", "seed", "labels", "dry_run", "recipe", "device", "threads", "save_every", "tensorboard")  # flags of every training command
 
 
 def which(dataset: str | None) -> str:
@@ -131,6 +131,7 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
         *([path] if entry.needs else []),
         flag("out", Path | None, None, f"Run folder to write. Default: runs/{_shown(name)}, with a number if that is taken."),
         flag("seed", int, 0, "Seed of weights, noise and order of rows."),
+        flag("labels", int | None, None, "Keep so many labels, equally many of each class, hide the others. Default: keep all."),
         flag("dry_run", bool, False, "Print networks, parameters, memory and time on this machine; train nothing."),
         flag("recipe", str, "ali", f"{', '.join(recipes.RECIPES)}, or your own: FILE.py:FUNCTION."),
         flag("device", str, "auto", "auto, cpu, cuda, ..."),

@@ -18,6 +18,7 @@ __all__ = [
     "Scores",
     "judge",
     "parameters",
+    "playing",
     "r1_and_r2",
     "reconstruction_score",
 ]
@@ -112,15 +113,20 @@ def parameters(game: Game, player: str) -> list[nn.Parameter]:
 
 
 def judge(
-    discriminator: Callable[..., Tensor], pair_q: tuple[Shaped[Tensor, "n ..."], ...], pair_p: tuple[Shaped[Tensor, "n ..."], ...]
-) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]]:
+    discriminator: Callable[..., Tensor], pair_q: tuple[Shaped[Tensor, "n ..."], ...], pair_p: tuple[Shaped[Tensor, "m ..."], ...]
+) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "m ..."]]:
     r"""Score encoder pairs and decoder pairs in *one* pass of D: :math:`\rho_q = D(x, \hat z)`, :math:`\rho_p = D(\tilde x, z)`.
 
     One pass, as in the authors' code: under batch normalisation (D(x) of Tables 4 to 6) both kinds of pair share their
     statistics, and two passes would be another model. What D sees may be more than a pair (labels, levels) or less (x alone).
     """
-    rho_q, rho_p = discriminator(*(torch.cat([q, p]) for q, p in zip(pair_q, pair_p, strict=True))).chunk(2)
-    return rho_q, rho_p
+    rho = discriminator(*(torch.cat([q, p]) for q, p in zip(pair_q, pair_p, strict=True)))
+    return rho[: len(pair_q[0])], rho[len(pair_q[0]) :]
+
+
+def playing(batch: Batch, labelled: int) -> slice:
+    """The rows of a batch that a game of few labels is played on: all but the ``labelled`` ones at its beginning, at least half."""
+    return slice(min(labelled, len(batch.x) // 2), None)
 
 
 def r1_and_r2(

@@ -21,6 +21,7 @@ from ali.recipes.datasets import PAPER as PAPER
 from ali.recipes.datasets import Dataset as Dataset
 from ali.recipes.datasets import defaults as defaults
 from ali.recipes.infogan import infogan
+from ali.recipes.labelled import k_plus_one, semi_supervised, supervised
 from ali.recipes.parts import TABLES as TABLES
 from ali.recipes.parts import Parts as Parts
 from ali.recipes.parts import Recipe as Recipe
@@ -42,4 +43,7 @@ RECIPES: dict[str, Callable[..., Run]] = {
     "bigbigan": bigbigan,
     "egbad": egbad,
     "alad": alad,
+    "k_plus_one": k_plus_one,
+    "semi_supervised": semi_supervised,
+    "supervised": supervised,
 }

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ali.table import Network
     from ali.tables.generic import Rows
 
+Dropout = tuple[float, float] | None
 TABLES = ("mixture", "cifar10", "svhn", "celeba", "tiny_imagenet")  # of the paper, in ali/tables/
 
 
@@ -179,25 +180,35 @@ class Parts:
             bias.data.copy_(torch.logit(self.spec.mean, eps=1e-3))
         return Joined(None, g) if sees else g
 
-    def discriminator(self, *, codes: int | None = None, sees: int = 0, outputs: int = 1) -> Discriminator:
+    def discriminator(self, *, codes: int | None = None, sees: int = 0, outputs: int = 1, dropout: Dropout = None) -> Discriminator:
         """D(x, z), or D(x, z, e).
 
         Arguments:
             codes: dimension of its z; by default ``latent``.
             sees: numbers e that join before the joint layers: of a label's embedding.
             outputs: logits per pair.
+            dropout: on x, and on the input of every layer but the first; by default what the table says.
         """
         from ali.networks import Discriminator
         from ali.table import build
 
-        rows = self._rows(1)
+        rows = _with_dropout(self._rows(1), dropout)
         d_x, d_z = (
             build(rows.D_x, self.spec.shape, **self._options),
             build(rows.D_z, self._code(rows, codes or self.latent), **self._options),
         )
         return Discriminator(d_x, d_z, self._head(rows, d_x.size + d_z.size + sees, outputs))
 
-    def critic(self, of: Literal["x", "z"] = "x", *, outputs: int = 1, codes: int | None = None, sees: int = 0, abreast: int = 1) -> Critic:
+    def critic(
+        self,
+        of: Literal["x", "z"] = "x",
+        *,
+        outputs: int = 1,
+        codes: int | None = None,
+        sees: int = 0,
+        abreast: int = 1,
+        dropout: Dropout = None,
+    ) -> Critic:
         """D(x), or D(z): the same rows, with one input only.
 
         Arguments:
@@ -206,11 +217,12 @@ class Parts:
             codes: dimension of z; by default ``latent``.
             sees: numbers e that join before the joint layers.
             abreast: how many x, or z, it judges together: they stand beside each other, as further numbers or maps.
+            dropout: on x, and on the input of every layer but the first; by default what the table says.
         """
         from ali.networks import Critic
         from ali.table import build
 
-        rows = self._rows(1)
+        rows = _with_dropout(self._rows(1), dropout)
         of_rows, shape = (rows.D_x, self.spec.shape) if of == "x" else (rows.D_z, self._code(rows, codes or self.latent))
         body = build(of_rows, (abreast * shape[0], *shape[1:]), **self._options)
         return Critic(body, self._head(rows, body.size + sees, outputs))
@@ -372,3 +384,14 @@ def in_range(name: str, value: float, low: float, high: float = float("inf"), op
 
 def _image(rows: Rows) -> bool:
     return rows.D_xz[0].operation == "conv"
+
+
+def _with_dropout(rows: Rows, dropout: Dropout) -> Rows:
+    """The same tables with another dropout in D: the first rows, which see x or z themselves, have one of their own."""
+    if dropout is None:
+        return rows
+    on_x, hidden = dropout
+    d = {name: [row._replace(dropout=hidden) for row in getattr(rows, name)] for name in ("D_x", "D_z", "D_xz")}
+    for name, first in (("D_x", on_x), ("D_z", 0.0)) if d["D_x"] else (("D_xz", on_x),):
+        d[name][:1] = [row._replace(dropout=first) for row in d[name][:1]]
+    return rows._replace(**{name: tuple(changed) for name, changed in d.items()})
