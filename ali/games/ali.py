@@ -23,19 +23,15 @@ from __future__ import annotations
 
 __all__ = ["ALI"]
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ali.data.source import Batch
 from ali.distributions import Distribution, StandardNormal
-from ali.errors import AliError
 from ali.games.game import Game, judge
 from ali.networks import Conditional
-from ali.objectives import Objective, gradient_penalty, nonsaturating, refuse_batch_norm
-
-ANNEALED = 0.7  # share of the training after which the penalty stays at its end value
+from ali.objectives import Objective, annealed, check_penalty, nonsaturating, r1_and_r2
 
 
 class ALI(Game):
@@ -79,10 +75,7 @@ class ALI(Game):
         self.objective, self.cycle, self.regression, self.schedule = objective, cycle, regression, schedule
         self.penalty, self.penalty_end = penalty, penalty if penalty_end is None else penalty_end
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
-        if self.penalty:
-            refuse_batch_norm(discriminator)
-        if self.penalty and not self.penalty_end:
-            raise AliError("penalty_end can not be 0 while penalty is not, since it is reached geometrically: take a small number")
+        check_penalty(discriminator, self.penalty, self.penalty_end)
 
     def losses(self, batch: Batch, progress: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
         x, z = batch.x, self.prior.sample(len(batch.x))  # x ~ q(x), z ~ p(z)
@@ -92,10 +85,8 @@ class ALI(Game):
 
         # Beyond the paper: R1 + R2 (for D), l2 cycle in x, code regression with stopped gradient (for the generators).
         if self.penalty:
-            gamma = self.penalty * (self.penalty_end / self.penalty) ** (progress / ANNEALED).clamp(max=1)
-            # One pass over both kinds of pair: its mean is half of R1 + R2.
-            r1_and_r2 = 2 * gradient_penalty(self.discriminator, torch.cat([x, x_tilde]), torch.cat([z_hat, z]))
-            loss_d = loss_d + gamma * r1_and_r2
+            gamma = annealed(self.penalty, self.penalty_end, progress)
+            loss_d = loss_d + gamma * r1_and_r2(self.discriminator, (x, z_hat), (x_tilde, z))
         if self.cycle:
             loss_g = loss_g + self.cycle * F.mse_loss(self.decoder(z_hat).rsample(), x)
         if self.regression:
