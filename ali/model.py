@@ -181,6 +181,7 @@ class Model:
         Arguments:
             x, draw, seed: as for :meth:`encode`.
         """
+        self._can("reconstruct", Generates, "decoder"), self._can("reconstruct", Infers, "encoder")
         return self._like(x, self._decode(self._encode(x, draw, seed)))
 
     def interpolate(self, x1: Any, x2: Any, steps: int = 9, *, how: Literal["linear", "spherical"] = "linear") -> Any:
@@ -205,6 +206,7 @@ class Model:
             raise AliError(f"unknown way {how!r}: choose linear or spherical")
         if len(x1) != len(x2):
             raise AliError(f"x1 has {len(x1)} rows and x2 has {len(x2)}: a walk needs one of each")
+        self._can("interpolate", Generates, "decoder"), self._can("interpolate", Infers, "encoder")
         z1, z2 = self._encode(x1)[:, None], self._encode(x2)[:, None]
         t = torch.linspace(0, 1, steps, device=self.device)[:, None]
         if how == "spherical":

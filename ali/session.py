@@ -33,7 +33,7 @@ from torch import nn
 from ali import __version__, checkpoint, pictures, preprocess, recipes
 from ali.data.source import Batch, Data, stream
 from ali.errors import AliError
-from ali.games.game import Generates
+from ali.games.game import Generates, Infers
 from ali.train import play
 
 FRAMES = 32  # pictures of samples while it learns
@@ -348,7 +348,7 @@ class Session:
         try:
             checkpoint.write_json(temporary / "config.json", self.config)
             checkpoint.write_json(temporary / "preprocess.json", self.preprocess.to_json())
-            checkpoint.write_text(temporary / "README.md", _card(self.config))
+            checkpoint.write_text(temporary / "README.md", _card(self.config, self.run.game))
             # A name on a hub is no place on this machine, and stays as it is.
             place = os.path.abspath(self.path) if self.path and os.path.exists(self.path) else self.path
             checkpoint.write_json(temporary / "resume" / "data.json", {"path": place})
@@ -508,9 +508,16 @@ def _commit() -> str | None:
         return None
 
 
-def _card(config: dict[str, Any]) -> str:
+def _card(config: dict[str, Any], game: Any) -> str:
     """The model card: what Hugging Face shows of a folder."""
     rows = "\n".join(f"| {name} | {value} |" for name, value in config["arguments"].items())
+    parts = {
+        ("decoder", "that turns codes z into data x", "x = model.sample(16)"): isinstance(game, Generates),
+        ("encoder", "that turns x into z", "z = model.encode(x)"): isinstance(game, Infers),
+    }
+    known = [part for part, there in parts.items() if there]
+    about = " and ".join(f"{'an' if name == 'encoder' else 'a'} {name} {does}" for name, does, _ in known) or "a game"
+    lines = "\n".join(line for *_, line in known)
     return f"""---
 library_name: ali
 tags: [adversarially-learned-inference, generative, encoder]
@@ -518,15 +525,14 @@ tags: [adversarially-learned-inference, generative, encoder]
 
 # {config["recipe"]} on {config["dataset"]}
 
-A decoder that turns codes z into data x and an encoder that turns x into z, trained together by `ali` {config["ali"]}
+{about[0].upper()}{about[1:]}, trained by `ali` {config["ali"]}
 on {config["rows"]:,} rows (seed {config["seed"]}).
 
 ```python
 import ali
 
 model = ali.load("path/to/this/folder")
-x = model.sample(16)
-z = model.encode(x)
+{lines}
 ```
 
 | argument | value |

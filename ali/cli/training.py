@@ -64,7 +64,7 @@ def begin(
         return _rehearse(session)
     print(f"{_shown(name)}: {len(data.train):,} rows to learn from, {len(data.test):,} held out; {session.steps:,} steps into {out}")
     _play(session, save_every, tensorboard)
-    print(f"Done: {out}. Next: `ali evaluate {out}`, `ali sample {out}`, `ali reconstruct {out}`")
+    print(f"Done: {out}. Next: {', '.join(f'`ali {verb} {out}`' for verb in _verbs(session.run.game))}")
 
 
 def go_on(run: Path, data: str | None, device: str, save_every: float, tensorboard: bool, recipe: str | None) -> None:
@@ -149,6 +149,15 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__doc__ = f"{entry.about[0].upper()}{entry.about[1:]}."
     return command
+
+
+def _verbs(game: Any) -> list[str]:
+    """What to try on a finished run: what its game can do."""
+    from ali.games.game import Generates, Infers
+
+    generates, infers = isinstance(game, Generates), isinstance(game, Infers)
+    known = {"evaluate": generates or infers, "sample": generates, "encode": infers and not generates, "reconstruct": generates and infers}
+    return [verb for verb, can in known.items() if can]
 
 
 def _play(session: Session, save_every: float, tensorboard: bool) -> None:

@@ -17,6 +17,7 @@ from ali.data.source import Data, Source
 from ali.data.tables import to_matrix
 from ali.errors import AliError
 from ali.evaluation import metrics
+from ali.games.game import Generates, Infers
 from ali.model import CHUNK, Model
 
 ROWS = 10_000  # at most so many rows of each part are looked at: 1-NN costs their product
@@ -32,10 +33,10 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     tables as the networks see them: numbers made normal, categories as probabilities. Samples are compared with held-out rows in
     that space, images in the leading 64 principal components of every other training row ("PCA-64 of pixels": no network looked
     at them, so it is no FID or KID). At most 10,000 rows of each part are looked at, and at most 2,000 where all pairs are
-    compared.
+    compared. Of a run without an encoder there are only the numbers of its samples, of one without a decoder only those of its codes.
 
     Arguments:
-        model: a loaded run, with encoder and decoder.
+        model: a loaded run, with decoder, encoder or both.
         data: its training rows, and rows held out.
         seed: of samples and draws.
 
@@ -52,50 +53,58 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
         ``trtr``, ``tstr_ratio`` (:func:`ali.evaluation.metrics.train_on_synthetic`); for a mixture what
         :func:`ali.evaluation.metrics.mixture_modes` returns, and ``same_mode``.
     """
+    generates, infers = isinstance(model.game, Generates), isinstance(model.game, Infers)
+    if not (generates or infers):
+        raise AliError(f"this run ({model.config['recipe']}) can not be evaluated: its game has neither decoder nor encoder")
     train, test = some(data.train, ROWS), some(data.test, ROWS)
     if len(test) < 2:
         raise AliError("evaluation needs at least 2 held-out rows")
     scaled = _scaler(model, train)
-    x, x_hat = test.x, model.reconstruct(test.x)
-    x_tilde = _matrix(model, model.sample(len(test), seed=seed))
-    z = model.encode(train.x, draw=True, seed=seed)
-    prior = np.random.default_rng(seed).standard_normal(z.shape)
+    x_hat = model.reconstruct(test.x) if generates and infers else None
+    x_tilde = _matrix(model, model.sample(len(test), seed=seed)) if generates else None
 
-    error = metrics.reconstruction(scaled(x), scaled(x_hat))
-    values = {
-        "reconstruction_mse": error["mse"],
-        "variance": error["variance"],
-        "mse_share": error["mse_share"],
-        "two_sample": metrics.two_sample_accuracy(scaled(x), scaled(x_tilde)),
-        "q_z": metrics.sliced_wasserstein(z),
-        "q_z_floor": metrics.sliced_wasserstein(prior),
-    }
-    width = scaled(x[:1]).size
-    if model.latent < width:
-        share = metrics.pca_reconstruction(scaled(some(train, max(PAIRS, CELLS // width)).x), scaled(x), model.latent)
-        values |= {"pca_share": share, "pca_components": float(model.latent)}
-    values |= _samples(model, train, test, x_tilde, scaled, seed)
-    if model.columns:
-        values |= _table(model, train, test, x_tilde, scaled, seed)
-    if train.y is not None and test.y is not None:
+    values: dict[str, float] = {}
+    if x_hat is not None:
+        values |= _reconstruction(model, train, test.x, x_hat, scaled)
+    if x_tilde is not None:
+        values["two_sample"] = metrics.two_sample_accuracy(scaled(test.x), scaled(x_tilde))
+    if infers:
+        z = model.encode(train.x, draw=True, seed=seed)
+        prior = np.random.default_rng(seed).standard_normal(z.shape)
+        values |= {"q_z": metrics.sliced_wasserstein(z), "q_z_floor": metrics.sliced_wasserstein(prior)}
+    if x_tilde is not None:
+        values |= _samples(model, train, test, x_tilde, scaled, seed)
+        if model.columns:
+            values |= _table(model, train, test, x_tilde, scaled, seed)
+    if infers and train.y is not None and test.y is not None:
         near = metrics.nearest_neighbour_accuracy
-        raw = near(scaled(train.x), train.y, scaled(x), test.y)
-        values |= {
-            "label_kept": near(scaled(train.x), train.y, scaled(x_hat), test.y),
-            "label_kept_ceiling": raw,
-            "nn_codes": near(model.encode(train.x), train.y, model.encode(x), test.y),
-            "nn_pixels": raw,
-        }
+        raw = near(scaled(train.x), train.y, scaled(test.x), test.y)
+        if x_hat is not None:
+            values |= {"label_kept": near(scaled(train.x), train.y, scaled(x_hat), test.y), "label_kept_ceiling": raw}
+        values |= {"nn_codes": near(model.encode(train.x), train.y, model.encode(test.x), test.y), "nn_pixels": raw}
     shape = model.config["data"].get("shape") if model.config["dataset"] == "mixture" else None
     if shape is not None:
         means = centres(shape)
-        values |= metrics.mixture_modes(model.sample(10_000, seed=seed), means, SIGMA)
-        nearest = [((rows[:, None] - means) ** 2).sum(-1).argmin(1) for rows in (x, x_hat)]
-        values["same_mode"] = float((nearest[0] == nearest[1]).mean())
+        if generates:
+            values |= metrics.mixture_modes(model.sample(10_000, seed=seed), means, SIGMA)
+        if x_hat is not None:
+            nearest = [((rows[:, None] - means) ** 2).sum(-1).argmin(1) for rows in (test.x, x_hat)]
+            values["same_mode"] = float((nearest[0] == nearest[1]).mean())
     return values
 
 
 Scale = Callable[[np.ndarray], np.ndarray]
+
+
+def _reconstruction(model: Model, train: Source, x: np.ndarray, x_hat: np.ndarray, scaled: Scale) -> dict[str, float]:
+    """Held-out rows beside their reconstructions, and beside what PCA leaves of them."""
+    error = metrics.reconstruction(scaled(x), scaled(x_hat))
+    values = {"reconstruction_mse": error["mse"], "variance": error["variance"], "mse_share": error["mse_share"]}
+    width = scaled(x[:1]).size
+    if model.latent < width:
+        share = metrics.pca_reconstruction(scaled(some(train, max(PAIRS, CELLS // width)).x), scaled(x), model.latent)
+        values |= {"pca_share": share, "pca_components": float(model.latent)}
+    return values
 
 
 def _samples(model: Model, train: Source, test: Source, x_tilde: np.ndarray, scaled: Scale, seed: int) -> dict[str, float]:

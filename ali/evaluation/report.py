@@ -15,6 +15,7 @@ from PIL import Image
 from ali import checkpoint, pictures
 from ali.data.source import Data
 from ali.evaluation import evaluate, figures, some, words
+from ali.games.game import Generates, Infers
 from ali.model import Model
 
 # What each number is called, how it is written, and how to read it.
@@ -88,21 +89,23 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
         shown.append((title, about, file))
 
     test = some(data.test, 1000)
+    generates, infers = isinstance(model.game, Generates), isinstance(model.game, Infers)
     maximum = model.preprocess.pixels
     if maximum is not None:
         _images(model, test, maximum, seed, show)
     elif model.shape == (2,):
-        points, z = some(data.test, 4000), np.random.default_rng(seed).standard_normal((4000, model.latent)).astype(np.float32)
-        panels = {
-            "held-out x": (points.x, points.y),
-            "codes z_hat": (model.encode(points.x, draw=True, seed=seed)[:, :2], points.y),
-            "reconstructions": (model.reconstruct(points.x, draw=True, seed=seed), points.y),
-            "samples": (model.decode(z), None),
-        }
-        show("In the plane", "Data, the codes inferred from it, its reconstructions, and samples from the prior.", "plane.png",
-             figures.plane(panels, len(model.classes)))  # fmt: skip
-    about = "Where the encoder puts held-out rows" + (", coloured by class; it never saw a class." if test.y is not None else ".")
-    show("Latent space", about, "latent.png", figures.latent(model.encode(test.x), test.y, model.classes))
+        points = some(data.test, 4000)
+        panels: dict[str, tuple[np.ndarray, np.ndarray | None]] = {"held-out x": (points.x, points.y)}
+        if infers:
+            panels["codes z_hat"] = (model.encode(points.x, draw=True, seed=seed)[:, :2], points.y)
+        if generates and infers:
+            panels["reconstructions"] = (model.reconstruct(points.x, draw=True, seed=seed), points.y)
+        if generates:
+            panels["samples"] = (model.sample(4000, seed=seed), None)
+        show("In the plane", "Data, and what the run makes of it.", "plane.png", figures.plane(panels, len(model.classes)))
+    if infers:
+        about = "Where the encoder puts held-out rows" + (", coloured by class; it never saw a class." if test.y is not None else ".")
+        show("Latent space", about, "latent.png", figures.latent(model.encode(test.x), test.y, model.classes))
     frames = sorted((run / "samples").glob("step-*.png"))
     if frames:
         pictures.animate(frames, out / "samples.gif")
@@ -118,9 +121,13 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
 
 
 def _images(model: Model, test, maximum: float, seed: int, show) -> None:
-    """Samples, reconstructions and interpolations of images."""
+    """Samples, reconstructions and interpolations of images, as far as the run can make them."""
+    if not isinstance(model.game, Generates):
+        return
     show("Samples", "New images: codes drawn from the prior, decoded.", "samples.png",
          pictures.grid(model.sample(100, seed=seed), maximum, 10, height=420))  # fmt: skip
+    if not isinstance(model.game, Infers):
+        return
     x = test.x[np.random.default_rng(seed).permutation(len(test))[:60]]
     pairs = np.stack([x, model.reconstruct(x)], 1).reshape(-1, *x.shape[1:])
     show("Reconstructions", "Odd columns: images that training never saw. Even columns: what is left of them after encoding and decoding.",
