@@ -10,7 +10,7 @@ it by what it calls. Which family a conditional returns is chosen by which class
 
 from __future__ import annotations
 
-__all__ = ["Conditional", "Critic", "Deterministic", "Discriminator", "Gaussian", "ImplicitConditional", "Joined"]
+__all__ = ["Conditional", "Critic", "Deterministic", "Discriminator", "Frozen", "Gaussian", "ImplicitConditional", "Joined"]
 
 import abc
 
@@ -79,6 +79,25 @@ class ImplicitConditional(Conditional):
             lambda epsilon: self.network(torch.cat([u, epsilon], 1), *others),
             u.new_zeros(len(u), self.noise, *u.shape[2:]),
         )
+
+
+class Frozen(Conditional):
+    """A trained conditional that learns no more: nothing in it is trainable, and it stays in evaluation mode.
+
+    Arguments:
+        conditional: gradients pass through it, but reach none of its weights.
+    """
+
+    def __init__(self, conditional: Conditional):
+        super().__init__()
+        self.conditional = conditional.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Frozen:
+        return super().train(False)
+
+    def forward(self, u: Tensor, *others: Tensor) -> Distribution:
+        return self.conditional(u, *others)
 
 
 class Joined(nn.Module):

@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,6 +35,7 @@ from ali import __version__, checkpoint, pictures, preprocess, recipes
 from ali.data.source import Batch, Data, stream
 from ali.errors import AliError
 from ali.games.game import Generates, Infers
+from ali.recipes import parents
 from ali.train import play
 
 FRAMES = 32  # pictures of samples while it learns
@@ -79,18 +81,26 @@ class Session:
         device: "auto", or what torch calls it.
         folder: of the run; nothing is written before it is played.
         path: where the data was read from, for resuming.
+        parent: folder of the run whose decoder this one begins with.
     """
 
     def __init__(
-        self, config: dict[str, Any], data: Data, recipe: Callable[..., recipes.Run], device: str, folder: Path, path: str | None = None
+        self,
+        config: dict[str, Any],
+        data: Data,
+        recipe: Callable[..., recipes.Run],
+        device: str,
+        folder: Path,
+        path: str | None = None,
+        parent: Path | None = None,
     ):
         self.config, self.data, self.folder, self.path, self.device = config, data, folder, path, device_named(device)
-        known = folder / "preprocess.json"
-        self.preprocess = (
-            preprocess.from_json(checkpoint.read_json(known))
-            if known.exists()
-            else preprocess.fit(data.train, config.get("face", "modern"))
-        )
+        self.parent, known = parent, folder / "preprocess.json"
+        if known.exists():
+            self.preprocess = preprocess.from_json(checkpoint.read_json(known))
+        else:
+            fitted = preprocess.fit(data.train, config.get("face", "modern"))
+            self.preprocess = _inherited(parent, fitted) if parent else fitted
         spec = recipes.Spec(self.preprocess.network_shape, data.train.classes, self.preprocess.heads, data.train.attributes)
         config["spec"] = spec.to_json()
         torch.manual_seed(config["seed"])
@@ -102,6 +112,8 @@ class Session:
                 f"recipe {config['recipe']}: its optimizers are for {sorted(self.run.optimizers)}, the game's players are "
                 f"{sorted(self.run.game.players)}: each needs one"
             )
+        if parent:
+            parents.pour(parent, self.run.game)
         self.run.game.to(self.device)
         self.average = copy.deepcopy(self.run.game).eval() if self.run.decay else None
         if len(data.train) < 2:
@@ -152,12 +164,17 @@ class Session:
         if face not in ("modern", "paper"):
             raise AliError(f"unknown face {face!r}: choose modern or paper")
         known = recipes.defaults(function, dataset, face)
+        if isinstance(arguments.get("parent"), os.PathLike):
+            arguments["parent"] = os.fspath(arguments["parent"])
         for argument in arguments:
             if argument not in known:
                 raise AliError(f"{name} has no argument {argument!r}; it has {', '.join(known)}")
         if not 0 <= seed < 2**63:
             raise AliError(f"seed must be at least 0 and below 2^63, got {seed}")
         check_arguments(name, function, arguments)
+        parent = arguments.get("parent") or None
+        if parent is not None:
+            arguments |= _embedded(parent, arguments)
         config = {
             "ali": __version__,
             "torch": torch.__version__.split("+")[0],
@@ -175,7 +192,10 @@ class Session:
         if folder.exists():
             how = f"resume it with `ali train --resume {folder}`, " if (folder / "config.json").exists() else ""
             raise AliError(f"{folder}: exists already; {how}choose another --out, or remove it")
-        return cls(config, data, function, device, folder, path)
+        session = cls(config, data, function, device, folder, path, None if parent is None else Path(parent))
+        if parent and checkpoint.read_json(Path(parent) / "config.json").get("fingerprint") != config["fingerprint"]:
+            warnings.warn(f"{parent} was trained on other rows: rows held out here may be among them", stacklevel=2)
+        return session
 
     @classmethod
     def resume(cls, folder: Path | str, data: Data, *, recipe: Callable[..., recipes.Run] | None = None, device: str = "auto") -> Session:
@@ -202,8 +222,9 @@ class Session:
         except (KeyError, TypeError) as error:
             raise AliError(f"{folder}: its config.json is not one that this version of ali can read ({error})") from None
         state = folder / "resume" / "state.safetensors"
-        if not state.exists() and (folder / "model.safetensors").exists():
-            raise AliError(f"{folder}: has weights, but {state.name} in resume/ is gone, so there is nothing to go on from; train anew")
+        # A frozen decoder is nowhere but in the weights, so they are there from the start.
+        if not state.exists() and ((folder / "model.safetensors").exists() or config["arguments"].get("parent")):
+            raise AliError(f"{folder}: its {state.name} in resume/ is gone, so there is nothing to go on from; train anew")
         if state.exists():
             session.step = checkpoint.read_state(state, session.run.game, session.average, session.run.optimizers)
         return session
@@ -325,8 +346,11 @@ class Session:
                     raise Stopped(words, self._status)
         self.save()
 
-    def save(self) -> None:
+    def save(self, folder: Path | None = None) -> None:
         """Write a checkpoint: first what going on needs, then what using the model needs.
+
+        Arguments:
+            folder: where to; by default the run folder.
 
         Raises:
             Stopped: a weight is no longer a number; nothing is written.
@@ -334,9 +358,9 @@ class Session:
         for name, weight in self.run.game.state_dict().items():
             if weight.is_floating_point() and not torch.isfinite(weight).all():
                 raise Stopped(self._words(f"the weight {name} is no longer a finite number"))
-        state = self.folder / "resume" / "state.safetensors"
-        checkpoint.write_state(state, self.run.game, self.average, self.run.optimizers, self.step)
-        checkpoint.write_weights(self.folder / "model.safetensors", self.average or self.run.game)
+        folder = folder or self.folder
+        checkpoint.write_state(folder / "resume" / "state.safetensors", self.run.game, self.average, self.run.optimizers, self.step)
+        checkpoint.write_weights(folder / "model.safetensors", self.average or self.run.game)
 
     def _create(self) -> None:
         """Fill a folder under a temporary name, then give it its own: it appears whole or not at all."""
@@ -352,6 +376,8 @@ class Session:
             # A name on a hub is no place on this machine, and stays as it is.
             place = os.path.abspath(self.path) if self.path and os.path.exists(self.path) else self.path
             checkpoint.write_json(temporary / "resume" / "data.json", {"path": place})
+            if self.parent:
+                self.save(temporary)
             temporary.chmod(0o755)
             os.rename(temporary, self.folder)
         finally:
@@ -388,6 +414,28 @@ class Session:
         drawn = pictures.picture(x, self.preprocess.pixels, self.data.train.x)
         if drawn is not None:
             checkpoint.write_file(self.folder / "samples" / f"step-{self.step:08d}.png", lambda file: drawn.save(file, "PNG"))
+
+
+def _embedded(parent: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that a parent settles: itself, as ``config.json`` embeds it, and the latent dimension."""
+    if not isinstance(parent, str):
+        raise AliError(f"parent must be the folder of a finished run, got {type(parent).__name__}")
+    known = parents.embedded(Path(parent))
+    latent = parents.latent(known)
+    if given.get("latent", latent) != latent:
+        raise AliError(f"latent is that of the parent's decoder, {latent}: leave it out, got {given['latent']}")
+    return {"parent": known, "latent": latent}
+
+
+def _inherited(parent: Path, ours: preprocess.Preprocess) -> preprocess.Preprocess:
+    """The parent's map between data and networks, which its decoder was trained with; refused where it is for other data."""
+    theirs = preprocess.from_json(checkpoint.read_json(parent / "preprocess.json"))
+    for what in ("shape", "columns", "pixels"):
+        known, found = getattr(theirs, what), getattr(ours, what)
+        if known != found:
+            name = {"shape": "shape of the rows", "columns": "columns", "pixels": "brightest pixel"}[what]
+            raise AliError(f"{parent}: was trained on other data than this: its {name}: {known}, here: {found}")
+    return theirs
 
 
 class _Log:
@@ -510,7 +558,8 @@ def _commit() -> str | None:
 
 def _card(config: dict[str, Any], game: Any) -> str:
     """The model card: what Hugging Face shows of a folder."""
-    rows = "\n".join(f"| {name} | {value} |" for name, value in config["arguments"].items())
+    shown = {name: value["recipe"] if isinstance(value, dict) else value for name, value in config["arguments"].items()}
+    rows = "\n".join(f"| {name} | {value} |" for name, value in shown.items())
     parts = {
         ("decoder", "that turns codes z into data x", "x = model.sample(16)"): isinstance(game, Generates),
         ("encoder", "that turns x into z", "z = model.encode(x)"): isinstance(game, Infers),

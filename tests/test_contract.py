@@ -23,7 +23,13 @@ from ali.train import play
 N, K = 6, 3
 KINDS = {"vectors": ((4,), "mlp"), "images": ((1, 8, 8), "conv")}
 # Parameters whose gradient is zero by construction, as a pattern: a relativistic objective sees only differences of logits.
-BLIND = {"gan": r"discriminator\.head\.\d+\.bias", "ali": r"discriminator\.d_xz\.\d+\.bias", "bigan": r"discriminator\.d_xz\.\d+\.bias"}
+BLIND = {
+    "ali": r"discriminator\.d_xz\.\d+\.bias",
+    "bigan": r"discriminator\.d_xz\.\d+\.bias",
+    "gan": r"discriminator\.head\.\d+\.bias",
+    "latent_regressor": r"discriminator\.head\.\d+\.bias",
+    "post_hoc": r"discriminator\.d_xz\.\d+\.bias",
+}
 NEEDS: dict[str, dict[str, Any]] = {}  # arguments without which a recipe can not be made
 
 CASES = [(name, kind) for name in RECIPES for kind in KINDS]
@@ -34,7 +40,11 @@ def make(name: str, kind: str, seed: int = 0) -> Run:
     shape, networks = KINDS[kind]
     labels = np.arange(60) % K
     spec = Spec(shape, tuple("abc"), y=labels.astype(np.int64))
-    return RECIPES[name](spec, networks=networks, latent=2, width=4, depth=1, epochs=1, batch_size=N, **NEEDS.get(name, {}))
+    small = {"networks": networks, "latent": 2, "width": 4, "depth": 1}
+    needs = NEEDS.get(name, {})
+    if name == "post_hoc":
+        needs = needs | {"parent": {"recipe": "gan", "spec": spec.to_json(), "arguments": small}}
+    return RECIPES[name](spec, **small, epochs=1, batch_size=N, **needs)
 
 
 def batch(kind: str) -> Batch:

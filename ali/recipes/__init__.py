@@ -17,6 +17,7 @@ from ali.recipes.datasets import DATASETS as DATASETS
 from ali.recipes.datasets import PAPER as PAPER
 from ali.recipes.datasets import Dataset as Dataset
 from ali.recipes.datasets import defaults as defaults
+from ali.recipes.encoders import latent_regressor, post_hoc
 from ali.recipes.generative import gan
 from ali.recipes.parts import TABLES as TABLES
 from ali.recipes.parts import Parts as Parts
@@ -30,4 +31,6 @@ RECIPES: dict[str, Callable[..., Run]] = {
     "ali": ali,
     "bigan": bigan,
     "gan": gan,
+    "latent_regressor": latent_regressor,
+    "post_hoc": post_hoc,
 }
