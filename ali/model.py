@@ -44,6 +44,18 @@ class Model:
         self.device = next(game.parameters()).device
 
     @property
+    def generates(self) -> bool:
+        """Is there a decoder?"""
+        game: Any = self.game
+        return isinstance(game, Generates)
+
+    @property
+    def infers(self) -> bool:
+        """Is there an encoder?"""
+        game: Any = self.game
+        return isinstance(game, Infers)
+
+    @property
     def latent(self) -> int:
         """Dimension of z."""
         return self._can("tell its latent dimension", Generates, "decoder").prior.dim

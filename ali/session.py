@@ -163,6 +163,8 @@ class Session:
             raise AliError(f"unknown data set {dataset!r}: choose one of {', '.join(recipes.DATASETS)}")
         if face not in ("modern", "paper"):
             raise AliError(f"unknown face {face!r}: choose modern or paper")
+        if isinstance(function, recipes.Recipe) and face != function.said.get("face", face):
+            raise AliError(f"{name} has one face only: leave face out, got {face!r}")
         known = recipes.defaults(function, dataset, face)
         if isinstance(arguments.get("parent"), os.PathLike):
             arguments["parent"] = os.fspath(arguments["parent"])

@@ -7,12 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import ali
-from ali import games
+from ali import games, recipes
 from ali.data.digits import digits
-from ali.data.source import Batch
+from ali.data.source import Batch, Source, split
 from ali.distributions import StandardNormal
 from ali.errors import AliError
 from ali.evaluation import report
@@ -235,3 +236,87 @@ def test_gan_learns_to_generate_digits(tmp_path):
     assert values["frechet"] < 5  # after one epoch 55
     assert values["coverage"] > 0.5  # after one epoch 0
     assert values["recall"] > 0.35  # after one epoch 0
+
+
+# DCGAN.
+
+# Radford et al. 2016, Figure 1 and section 3, and the authors' code: kernel, stride, maps, BN.
+DCGAN = {
+    64: ([(4, 1, 1024, True), (5, 2, 512, True), (5, 2, 256, True), (5, 2, 128, True), (5, 2, 3, False)],
+         [(5, 2, 128, False), (5, 2, 256, True), (5, 2, 512, True), (5, 2, 1024, True)]),
+    32: ([(4, 1, 256, True), (5, 2, 128, True), (5, 2, 64, True), (5, 2, 3, False)],
+         [(5, 2, 64, False), (5, 2, 128, True), (5, 2, 256, True)]),
+}  # fmt: skip
+
+
+def layers(network: nn.Module, kind: type) -> list[tuple[int, int, int, bool]]:
+    """Kernel, stride, maps and normalisation of the convolutions of a kind."""
+    found, modules = [], list(network.modules())
+    for module, after in zip(modules, [*modules[1:], None], strict=True):
+        if isinstance(module, kind):
+            found.append((module.kernel_size[0], module.stride[0], module.out_channels, isinstance(after, nn.BatchNorm2d)))
+    return found
+
+
+@pytest.mark.parametrize("maps", [1, 3])
+@pytest.mark.parametrize("size", [64, 32])
+def test_dcgan_is_the_published_network_and_is_trained_as_published(size, maps):
+    torch.manual_seed(0)
+    made = recipes.RECIPES["dcgan"](recipes.Spec((maps, size, size)))
+    game, (decoder, critic) = made.game, DCGAN[size]
+    assert layers(game.decoder, nn.ConvTranspose2d) == [*decoder[:-1], (*decoder[-1][:2], maps, False)]
+    assert layers(game.discriminator.body, nn.Conv2d) == critic
+    assert game.discriminator.head.input_shape == (critic[-1][2] * 16, 1, 1)
+    kinds = [type(module) for module in game.decoder.modules()]
+    assert kinds.count(nn.ReLU) == len(decoder) - 1
+    assert kinds[-1] is nn.Tanh
+    slopes = {module.negative_slope for module in game.discriminator.modules() if isinstance(module, nn.LeakyReLU)}
+    assert slopes == {0.2}
+    assert not [module for module in game.discriminator.modules() if isinstance(module, nn.Sigmoid | nn.Dropout)]
+    weights = torch.cat([p.flatten() for p in game.parameters() if p.ndim == 4])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.01)
+
+    # Every size on the way, as Figure 1 draws it: 4, 8, ..., and the same back.
+    with torch.no_grad():
+        x = game.decoder.eval()(torch.randn(2, 100)).mean
+        assert x.shape == (2, maps, size, size)
+        assert game.discriminator.eval()(x).shape == (2,)
+    assert {(g["lr"], g["betas"]) for o in made.optimizers.values() for g in o.param_groups} == {(2e-4, (0.5, 0.999))}
+    assert (made.batch_size, made.decay, made.rate(0.9)) == (128, 0.0, 1.0)
+    assert game.schedule == (("discriminator",), ("generator",))
+    assert game.separate
+    assert game.objective is OBJECTIVES["nonsaturating"]
+
+
+def test_the_decoder_of_dcgan_is_the_transpose_of_its_discriminator():
+    # Same kernel, stride and padding: <conv(x), y> = <x, tconv(y)>, so each doubles exactly what the other halves.
+    made = recipes.RECIPES["dcgan"](recipes.Spec((3, 32, 32))).game
+    down, up = made.discriminator.body[0], made.decoder.network[-2]
+    assert isinstance(up, nn.ConvTranspose2d)
+    assert (down.weight.shape, down.padding, down.stride) == (up.weight.shape, up.padding, up.stride)
+    x, y = torch.randn(1, 3, 32, 32), torch.randn(1, 64, 16, 16)
+    with torch.no_grad():
+        up.weight.copy_(down.weight), up.bias.zero_(), down.bias.zero_()
+        assert (down(x) * y).sum().item() == pytest.approx((x * up(y)).sum().item(), rel=1e-3)
+
+
+def test_dcgan_refuses_what_it_is_not_for(tmp_path):
+    with pytest.raises(AliError, match=r"'dcgan' are for images of 64 x 64 or 32 x 32 pixels, here rows have shape \(1, 8, 8\)"):
+        Model.train("digits", out=tmp_path / "run", recipe="dcgan")
+    with pytest.raises(AliError, match=r"pixels, here rows have shape \(2,\)"):
+        Model.train("mixture", out=tmp_path / "run", recipe="dcgan")
+    with pytest.raises(AliError, match="dcgan has one face only"):
+        Model.train("digits", out=tmp_path / "run", recipe="dcgan", face="paper")
+    with pytest.raises(AliError, match="'dcgan' have no encoder"):
+        recipes.RECIPES["ali"](recipes.Spec((3, 32, 32)), networks="dcgan")
+    with pytest.raises(AliError, match="without batch normalisation"):
+        recipes.RECIPES["gan"](recipes.Spec((3, 32, 32)), networks="dcgan")
+
+
+def test_dcgan_learns_the_mean_and_the_spread_of_small_pictures(tmp_path):
+    # Digits, blown up to 32 pixels.
+    x, y = load_digits(return_X_y=True)
+    images = np.kron(x.reshape(-1, 8, 8), np.ones((4, 4)))[:512] * 15.9375
+    model = Model.train("images", (images.astype(np.uint8), y[:512]), out=tmp_path / "run", recipe="dcgan", epochs=15, batch_size=32)
+    values = ali.evaluate(model, split(Source(images.astype(np.uint8), y[:512]), 0.1))
+    print(values)

@@ -17,7 +17,6 @@ from ali.data.source import Data, Source
 from ali.data.tables import to_matrix
 from ali.errors import AliError
 from ali.evaluation import metrics
-from ali.games.game import Generates, Infers
 from ali.model import CHUNK, Model
 
 ROWS = 10_000  # at most so many rows of each part are looked at: 1-NN costs their product
@@ -53,7 +52,7 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
         ``trtr``, ``tstr_ratio`` (:func:`ali.evaluation.metrics.train_on_synthetic`); for a mixture what
         :func:`ali.evaluation.metrics.mixture_modes` returns, and ``same_mode``.
     """
-    generates, infers = isinstance(model.game, Generates), isinstance(model.game, Infers)
+    generates, infers = model.generates, model.infers
     if not (generates or infers):
         raise AliError(f"this run ({model.config['recipe']}) can not be evaluated: its game has neither decoder nor encoder")
     train, test = some(data.train, ROWS), some(data.test, ROWS)

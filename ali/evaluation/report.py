@@ -15,7 +15,6 @@ from PIL import Image
 from ali import checkpoint, pictures
 from ali.data.source import Data
 from ali.evaluation import evaluate, figures, some, words
-from ali.games.game import Generates, Infers
 from ali.model import Model
 
 # What each number is called, how it is written, and how to read it.
@@ -89,7 +88,7 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
         shown.append((title, about, file))
 
     test = some(data.test, 1000)
-    generates, infers = isinstance(model.game, Generates), isinstance(model.game, Infers)
+    generates, infers = model.generates, model.infers
     maximum = model.preprocess.pixels
     if maximum is not None:
         _images(model, test, maximum, seed, show)
@@ -122,11 +121,11 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
 
 def _images(model: Model, test, maximum: float, seed: int, show) -> None:
     """Samples, reconstructions and interpolations of images, as far as the run can make them."""
-    if not isinstance(model.game, Generates):
+    if not model.generates:
         return
     show("Samples", "New images: codes drawn from the prior, decoded.", "samples.png",
          pictures.grid(model.sample(100, seed=seed), maximum, 10, height=420))  # fmt: skip
-    if not isinstance(model.game, Infers):
+    if not model.infers:
         return
     x = test.x[np.random.default_rng(seed).permutation(len(test))[:60]]
     pairs = np.stack([x, model.reconstruct(x)], 1).reshape(-1, *x.shape[1:])

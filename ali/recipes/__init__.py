@@ -18,7 +18,7 @@ from ali.recipes.datasets import PAPER as PAPER
 from ali.recipes.datasets import Dataset as Dataset
 from ali.recipes.datasets import defaults as defaults
 from ali.recipes.encoders import latent_regressor, post_hoc
-from ali.recipes.generative import gan
+from ali.recipes.generative import dcgan, gan
 from ali.recipes.parts import TABLES as TABLES
 from ali.recipes.parts import Parts as Parts
 from ali.recipes.parts import Recipe as Recipe
@@ -31,6 +31,7 @@ RECIPES: dict[str, Callable[..., Run]] = {
     "ali": ali,
     "bigan": bigan,
     "gan": gan,
+    "dcgan": dcgan,
     "latent_regressor": latent_regressor,
     "post_hoc": post_hoc,
 }

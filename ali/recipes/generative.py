@@ -1,8 +1,8 @@
-"""A decoder alone, in a game of x: GAN."""
+"""A decoder alone, in a game of x: GAN and DCGAN."""
 
 from __future__ import annotations
 
-__all__ = ["gan"]
+__all__ = ["dcgan", "gan"]
 
 from typing import Literal
 
@@ -44,3 +44,22 @@ def gan(
         schedule=SCHEDULES[schedule],
     )
     return parts.run(game)
+
+
+@recipe(said={"face": "modern"}, networks="dcgan", latent=100, lr=2e-4, beta1=0.5, beta2=0.999, batch_size=128, ema=0.0)
+def dcgan(parts: Parts) -> Run:
+    """DCGAN (Radford, Metz and Chintala 2016): its networks for 64 or 32 pixels, and its way of training; it infers nothing.
+
+    As published: pixels in [-1, 1], Adam with a constant rate, alternating steps, D sees data and samples in separate batches.
+    """
+    from ali import games, objectives, train
+
+    game = games.GAN(
+        parts.decoder(),
+        parts.critic(),
+        parts.prior,
+        objective=objectives.nonsaturating,
+        separate=True,
+        schedule=SCHEDULES["alternating"],
+    )
+    return parts.run(game, rate=train.constant)

@@ -92,14 +92,15 @@ def _rebuilt(parent: dict[str, Any], weights: Path | None = None) -> tuple[Froze
     name = parent["recipe"]
     if name not in RECIPES:
         raise AliError(f"parent: it was made by {name!r}, and only runs of this package's own recipes can be embedded in another")
-    game: Any = RECIPES[name](Spec.from_json(parent["spec"]), **parent["arguments"]).game
+    run = RECIPES[name](Spec.from_json(parent["spec"]), **parent["arguments"])
+    game: Any = run.game
+    decoder, prior = getattr(game, "decoder", None), getattr(game, "prior", None)
     if not isinstance(game, Generates):
         raise AliError(f"parent: a run of {name} has no decoder")
     if len(signature(game.decode).parameters) > 1:
         raise AliError(f"parent: the decoder of {name} needs labels beside z; an encoder can be learned after one that needs z alone")
-    decoder = getattr(game, "decoder", None)
-    if not isinstance(decoder, Conditional):
+    if not isinstance(decoder, Conditional) or prior is None:
         raise AliError(f"parent: the decoder of {name} is not one network that could be taken out of its game")
     if weights is not None:
-        checkpoint.read_weights(weights, game)
-    return decoder if isinstance(decoder, Frozen) else Frozen(decoder), game.prior
+        checkpoint.read_weights(weights, run.game)
+    return decoder if isinstance(decoder, Frozen) else Frozen(decoder), prior
