@@ -436,6 +436,8 @@ def _inherited(parent: Path, ours: preprocess.Preprocess) -> preprocess.Preproce
         known, found = getattr(theirs, what), getattr(ours, what)
         if known != found:
             name = {"shape": "shape of the rows", "columns": "columns", "pixels": "brightest pixel"}[what]
+            if what == "columns":
+                known, found = (", ".join(f"{column.name} ({column.kind})" for column in columns) for columns in (known, found))
             raise AliError(f"{parent}: was trained on other data than this: its {name}: {known}, here: {found}")
     return theirs
 
