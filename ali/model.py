@@ -51,6 +51,18 @@ class Model:
             self.conditions = Labels(attributes=self.attributes, known=known) if self.attributes else Labels(self.classes)
 
     @property
+    def generates(self) -> bool:
+        """Is there a decoder?"""
+        game: Any = self.game
+        return isinstance(game, Generates)
+
+    @property
+    def infers(self) -> bool:
+        """Is there an encoder?"""
+        game: Any = self.game
+        return isinstance(game, Infers)
+
+    @property
     def latent(self) -> int:
         """Dimension of z."""
         return self._can("tell its latent dimension", Generates, "decoder").prior.dim
@@ -195,6 +207,7 @@ class Model:
         Arguments:
             x, y, draw, seed: as for :meth:`encode`.
         """
+        self._can("reconstruct", Generates, "decoder"), self._can("reconstruct", Infers, "encoder")
         y = self._given(y, x)
         return self._like(x, self._decode(self._encode(x, y, draw, seed), y))
 
@@ -214,6 +227,7 @@ class Model:
         """
         if len(x1) != len(x2):
             raise AliError(f"x1 has {len(x1)} rows and x2 has {len(x2)}: a walk needs one of each")
+        self._can("interpolate", Generates, "decoder"), self._can("interpolate", Infers, "encoder")
         first, last, y = self._given(y1, x1, "y1"), self._given(y2, x2, "y2"), None
         z = lines.walk(self._encode(x1, first), self._encode(x2, last), steps, how)
         if self.conditions and first is not None and last is not None:

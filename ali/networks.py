@@ -16,6 +16,7 @@ __all__ = [
     "Critic",
     "Deterministic",
     "Discriminator",
+    "Frozen",
     "Embedding",
     "Gaussian",
     "Homoscedastic",
@@ -126,6 +127,25 @@ class BernoulliConditional(Conditional):
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Bernoulli:
         return Bernoulli(self.network(u, *others), self.low)
+
+
+class Frozen(Conditional):
+    """A trained conditional that learns no more: nothing in it is trainable, and it stays in evaluation mode.
+
+    Arguments:
+        conditional: gradients pass through it, but reach none of its weights.
+    """
+
+    def __init__(self, conditional: Conditional):
+        super().__init__()
+        self.conditional = conditional.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Frozen:
+        return super().train(False)
+
+    def forward(self, u: Tensor, *others: Tensor) -> Distribution:
+        return self.conditional(u, *others)
 
 
 class Joined(nn.Module):

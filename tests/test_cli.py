@@ -223,7 +223,7 @@ def test_default_folders_are_numbered(tmp_path):
         ("train digits --lr abc", "abc"),
         ("train digits --lr -1", "lr must be above 0"),
         ("train digits --epochs 0", "epochs must be at least 1"),
-        ("train digits --recipe gan", "unknown recipe 'gan'"),
+        ("train digits --recipe gam", "unknown recipe 'gam'"),
         ("train digits --recipe nowhere.py:f", "nowhere.py: no such file"),
         ("train digits --objective best", "unknown objective 'best'"),
         ("train digits --face paper --networks svhn", "networks 'svhn' are for x of shape (3, 32, 32), here it is (1, 8, 8)"),

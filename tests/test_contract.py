@@ -23,8 +23,10 @@ from ali.train import play
 N, K = 6, 3
 KINDS = {"vectors": ((4,), "mlp"), "images": ((1, 8, 8), "conv")}
 # Parameters whose gradient is zero by construction, as a pattern: a relativistic objective sees only differences of logits.
-BLIND = {name: r"discriminator\.d_xz\.\d+\.bias" for name in ("ali", "bigan", "conditional", "egbad")}
+BLIND = {name: r"discriminator\.d_xz\.\d+\.bias" for name in ("ali", "bigan", "conditional", "egbad", "post_hoc")}
 BLIND |= {
+    "gan": r"discriminator\.head\.\d+\.bias",
+    "latent_regressor": r"discriminator\.head\.\d+\.bias",
     "infogan": r"critic\.head\.\d+\.bias",
     "vae_gan": r"discriminator\.head\.\d+\.bias",
     "alad": r"(discriminator_xz\.d_xz|discriminator_xx\.head|discriminator_zz\.head)\.\d+\.bias",
@@ -42,7 +44,11 @@ def make(name: str, kind: str, seed: int = 0) -> Run:
     shape, networks = KINDS[kind]
     labels = np.arange(60) % K
     spec = Spec(shape, tuple("abc"), y=labels.astype(np.int64))
-    return RECIPES[name](spec, networks=networks, latent=2, width=4, depth=1, epochs=1, batch_size=N, **NEEDS.get(name, {}))
+    small = {"networks": networks, "latent": 2, "width": 4, "depth": 1}
+    needs = NEEDS.get(name, {})
+    if name == "post_hoc":
+        needs = needs | {"parent": {"recipe": "gan", "spec": spec.to_json(), "arguments": small}}
+    return RECIPES[name](spec, **small, epochs=1, batch_size=N, **needs)
 
 
 def batch(kind: str) -> Batch:

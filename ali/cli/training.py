@@ -64,7 +64,7 @@ def begin(
         return _rehearse(session)
     print(f"{_shown(name)}: {len(data.train):,} rows to learn from, {len(data.test):,} held out; {session.steps:,} steps into {out}")
     _play(session, save_every, tensorboard)
-    print(f"Done: {out}. Next: `ali evaluate {out}`, `ali sample {out}`, `ali reconstruct {out}`")
+    print(f"Done: {out}. Next: {', '.join(f'`ali {verb} {out}`' for verb in _verbs(session.run.game))}")
 
 
 def go_on(run: Path, data: str | None, device: str, save_every: float, tensorboard: bool, recipe: str | None) -> None:
@@ -126,6 +126,7 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
     def flag(name: str, kind: Any, default: Any, help: str) -> inspect.Parameter:
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, Parameter(help=help)])
 
+    defaults = recipes.defaults(recipe, name, face)
     path = inspect.Parameter("path", inspect.Parameter.POSITIONAL_ONLY, annotation=Annotated[str, Parameter(help=entry.needs)])
     parameters = [
         *([path] if entry.needs else []),
@@ -139,18 +140,27 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
         flag("save_every", float, 60.0, "Seconds between checkpoints."),
         flag("tensorboard", bool, False, "Write the losses for TensorBoard, too (needs the extra of that name)."),
         *(flag(key, p.annotation, p.default, words.get(key, "")) for key, p in options.items()),
-        *(flag(key, arguments[key].annotation, value, words.get(key, "")) for key, value in recipes.defaults(recipe, name, face).items()),
+        *(flag(key, arguments[key].annotation, value, words.get(key, "")) for key, value in defaults.items()),
     ]
 
     def command(path: str | None = None, /, **given: Any) -> None:
-        # cyclopts hands over what was given; what was not stands in the signature.
-        flags = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | given
+        # cyclopts hands over what was given; what was not stands in the signature, and the recipe's defaults in the session.
+        flags = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in defaults} | given
         opened = {key: flags.pop(key) for key in options}
         begin(name, path, opened, **flags | {"recipe": recipe_named(flags["recipe"])})
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__doc__ = f"{entry.about[0].upper()}{entry.about[1:]}."
     return command
+
+
+def _verbs(game: Any) -> list[str]:
+    """What to try on a finished run: what its game can do."""
+    from ali.games.game import Generates, Infers
+
+    generates, infers = isinstance(game, Generates), isinstance(game, Infers)
+    known = {"evaluate": generates or infers, "sample": generates, "encode": infers and not generates, "reconstruct": generates and infers}
+    return [verb for verb, can in known.items() if can]
 
 
 def _play(session: Session, save_every: float, tensorboard: bool) -> None:

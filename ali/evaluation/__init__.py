@@ -33,10 +33,11 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     tables as the networks see them: numbers made normal, categories as probabilities. Samples are compared with held-out rows in
     that space, images in the leading 64 principal components of every other training row ("PCA-64 of pixels": no network looked
     at them, so it is no FID or KID). At most 10,000 rows of each part are looked at, and at most 2,000 where all pairs are
-    compared. A conditional run is told the rows' labels (so that ``label_kept`` is easy for it), and samples with y ~ p(y).
+    compared. A conditional run is told the rows' labels (so that ``label_kept`` is easy for it), and samples with y ~ p(y). Of a run
+    without an encoder there are only the numbers of its samples, of one without a decoder only those of its codes.
 
     Arguments:
-        model: a loaded run, with encoder and decoder.
+        model: a loaded run, with decoder, encoder or both.
         data: its training rows, and rows held out.
         seed: of samples and draws.
 
@@ -53,54 +54,61 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
         ``trtr``, ``tstr_ratio`` (:func:`ali.evaluation.metrics.train_on_synthetic`); for a mixture what
         :func:`ali.evaluation.metrics.mixture_modes` returns, and ``same_mode``.
     """
+    generates, infers = model.generates, model.infers
+    if not (generates or infers):
+        raise AliError(f"this run ({model.config['recipe']}) can not be evaluated: its game has neither decoder nor encoder")
     train, test = some(data.train, ROWS), some(data.test, ROWS)
     if len(test) < 2:
         raise AliError("evaluation needs at least 2 held-out rows")
     scaled = _scaler(model, train)
-    x, x_hat = test.x, model.reconstruct(test.x, model.labels_of(test))
-    x_tilde = _matrix(model, model.sample(len(test), seed=seed))
-    z = model.encode(train.x, model.labels_of(train), draw=True, seed=seed)
-    prior = np.random.default_rng(seed).standard_normal(z.shape)
+    x_hat = model.reconstruct(test.x, model.labels_of(test)) if generates and infers else None
+    x_tilde = _matrix(model, model.sample(len(test), seed=seed)) if generates else None
 
-    error = metrics.reconstruction(scaled(x), scaled(x_hat))
-    values = {
-        "reconstruction_mse": error["mse"],
-        "variance": error["variance"],
-        "mse_share": error["mse_share"],
-        "two_sample": metrics.two_sample_accuracy(scaled(x), scaled(x_tilde)),
-        "q_z": metrics.sliced_wasserstein(z),
-        "q_z_floor": metrics.sliced_wasserstein(prior),
-    }
-    width = scaled(x[:1]).size
-    if model.latent < width:
-        share = metrics.pca_reconstruction(scaled(some(train, max(PAIRS, CELLS // width)).x), scaled(x), model.latent)
-        values |= {"pca_share": share, "pca_components": float(model.latent)}
-    values |= _samples(model, train, test, x_tilde, scaled, seed)
-    if model.columns:
-        values |= _table(model, train, test, x_tilde, scaled, seed)
+    values: dict[str, float] = {}
+    if x_hat is not None:
+        values |= _reconstruction(model, train, test.x, x_hat, scaled)
+    if x_tilde is not None:
+        values["two_sample"] = metrics.two_sample_accuracy(scaled(test.x), scaled(x_tilde))
+    if infers:
+        z = model.encode(train.x, model.labels_of(train), draw=True, seed=seed)
+        prior = np.random.default_rng(seed).standard_normal(z.shape)
+        values |= {"q_z": metrics.sliced_wasserstein(z), "q_z_floor": metrics.sliced_wasserstein(prior)}
+    if x_tilde is not None:
+        values |= _samples(model, train, test, x_tilde, scaled, seed)
+        if model.columns:
+            values |= _table(model, train, test, x_tilde, scaled, seed)
     taught, asked = train.labelled(), test.labelled()
-    if train.y is not None and test.y is not None and len(taught) and len(asked):
+    if infers and train.y is not None and test.y is not None and len(taught) and len(asked):
         near = partial(metrics.nearest_neighbour_accuracy, train_y=train.y[taught], test_y=test.y[asked])
-        known, unseen = train.x[taught], x[asked]
+        known, unseen = train.x[taught], test.x[asked]
         raw = near(scaled(known), test=scaled(unseen))
-        values |= {
-            "label_kept": near(scaled(known), test=scaled(x_hat[asked])),
-            "label_kept_ceiling": raw,
-            "nn_codes": near(
-                model.encode(known, model.labels_of(train.rows(taught))), test=model.encode(unseen, model.labels_of(test.rows(asked)))
-            ),
-            "nn_pixels": raw,
-        }
+        if x_hat is not None:
+            values |= {"label_kept": near(scaled(known), test=scaled(x_hat[asked])), "label_kept_ceiling": raw}
+        told = model.labels_of(train.rows(taught)), model.labels_of(test.rows(asked))
+        values |= {"nn_codes": near(model.encode(known, told[0]), test=model.encode(unseen, told[1])), "nn_pixels": raw}
     shape = model.config["data"].get("shape") if model.config["dataset"] == "mixture" else None
     if shape is not None:
         means = centres(shape)
-        values |= metrics.mixture_modes(model.sample(10_000, seed=seed), means, SIGMA)
-        nearest = [((rows[:, None] - means) ** 2).sum(-1).argmin(1) for rows in (x, x_hat)]
-        values["same_mode"] = float((nearest[0] == nearest[1]).mean())
+        if generates:
+            values |= metrics.mixture_modes(model.sample(10_000, seed=seed), means, SIGMA)
+        if x_hat is not None:
+            nearest = [((rows[:, None] - means) ** 2).sum(-1).argmin(1) for rows in (test.x, x_hat)]
+            values["same_mode"] = float((nearest[0] == nearest[1]).mean())
     return values
 
 
 Scale = Callable[[np.ndarray], np.ndarray]
+
+
+def _reconstruction(model: Model, train: Source, x: np.ndarray, x_hat: np.ndarray, scaled: Scale) -> dict[str, float]:
+    """Held-out rows beside their reconstructions, and beside what PCA leaves of them."""
+    error = metrics.reconstruction(scaled(x), scaled(x_hat))
+    values = {"reconstruction_mse": error["mse"], "variance": error["variance"], "mse_share": error["mse_share"]}
+    width = scaled(x[:1]).size
+    if model.latent < width:
+        share = metrics.pca_reconstruction(scaled(some(train, max(PAIRS, CELLS // width)).x), scaled(x), model.latent)
+        values |= {"pca_share": share, "pca_components": float(model.latent)}
+    return values
 
 
 def _samples(model: Model, train: Source, test: Source, x_tilde: np.ndarray, scaled: Scale, seed: int) -> dict[str, float]:

@@ -88,24 +88,26 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
         shown.append((title, about, file))
 
     test = some(data.test, 1000)
+    generates, infers = model.generates, model.infers
     maximum = model.preprocess.pixels
     if maximum is not None:
         _images(model, test, maximum, seed, show)
     elif model.shape == (2,):
         points = some(data.test, 4000)
         seen, y = model.labels_of(points), points.y if len(points.labelled()) else None
-        panels = {
-            "held-out x": (points.x, y),
-            "codes z_hat": (model.encode(points.x, seen, draw=True, seed=seed)[:, :2], y),
-            "reconstructions": (model.reconstruct(points.x, seen, draw=True, seed=seed), y),
-            "samples": (model.sample(4000, seed=seed), None),
-        }
-        show("In the plane", "Data, the codes inferred from it, its reconstructions, and samples from the prior.", "plane.png",
-             figures.plane(panels, len(model.classes)))  # fmt: skip
-    seen, y = model.labels_of(test), test.y if len(test.labelled()) else None
-    words_of = ", coloured by class." if seen is not None else ", coloured by class; it never saw a class."
-    about = "Where the encoder puts held-out rows" + ("." if y is None else words_of)
-    show("Latent space", about, "latent.png", figures.latent(model.encode(test.x, seen), y, model.classes))
+        panels: dict[str, tuple[np.ndarray, np.ndarray | None]] = {"held-out x": (points.x, y)}
+        if infers:
+            panels["codes z_hat"] = (model.encode(points.x, seen, draw=True, seed=seed)[:, :2], y)
+        if generates and infers:
+            panels["reconstructions"] = (model.reconstruct(points.x, seen, draw=True, seed=seed), y)
+        if generates:
+            panels["samples"] = (model.sample(4000, seed=seed), None)
+        show("In the plane", "Data, and what the run makes of it.", "plane.png", figures.plane(panels, len(model.classes)))
+    if infers:
+        seen, y = model.labels_of(test), test.y if len(test.labelled()) else None
+        words_of = ", coloured by class." if seen is not None else ", coloured by class; it never saw a class."
+        about = "Where the encoder puts held-out rows" + ("." if y is None else words_of)
+        show("Latent space", about, "latent.png", figures.latent(model.encode(test.x, seen), y, model.classes))
     frames = sorted((run / "samples").glob("step-*.png"))
     if frames:
         pictures.animate(frames, out / "samples.gif")
@@ -121,7 +123,9 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
 
 
 def _images(model: Model, test, maximum: float, seed: int, show) -> None:
-    """Samples, reconstructions and interpolations of images."""
+    """Samples, reconstructions and interpolations of images, as far as the run can make them."""
+    if not model.generates:
+        return
     show("Samples", "New images: codes drawn from the prior, decoded.", "samples.png",
          pictures.grid(model.sample(100, seed=seed), maximum, 10, height=420))  # fmt: skip
     labels = [*model.classes[:12]] or [{name: 1} for name in model.attributes[:12]]
@@ -130,6 +134,8 @@ def _images(model: Model, test, maximum: float, seed: int, show) -> None:
         names = ", ".join((*model.classes[:12], *model.attributes[:12]))
         show("Labels", f"One code and a label for each column: {names}.", "labels.png",
              pictures.grid(x.reshape(-1, *x.shape[2:]), maximum, len(labels), height=420))  # fmt: skip
+    if not model.infers:
+        return
     shown = test.rows(np.random.default_rng(seed).permutation(len(test))[:60])
     x, y = shown.x, model.labels_of(shown)
     pairs = np.stack([x, model.reconstruct(x, y)], 1).reshape(-1, *x.shape[1:])

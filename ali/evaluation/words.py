@@ -85,7 +85,8 @@ def _prior(v: dict[str, float]) -> list[str]:
         return [f"Codes: q(z) matches p(z) {numbers}."]
     if v["q_z"] <= 3 * v["q_z_floor"]:
         return [f"Codes: q(z) nearly matches p(z) {numbers}."]
-    return [f"Codes: q(z) does not match p(z) {numbers}: samples come from codes unlike those of the data."]
+    harm = ": samples come from codes unlike those of the data" if "two_sample" in v else ""
+    return [f"Codes: q(z) does not match p(z) {numbers}{harm}."]
 
 
 def _memorisation(v: dict[str, float]) -> list[str]:

@@ -26,19 +26,15 @@ __all__ = ["ALI", "Terms"]
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ali.data.source import Batch
 from ali.distributions import Distribution, StandardNormal
-from ali.errors import AliError
 from ali.games.game import Game, judge, reconstruction_score
 from ali.networks import Conditional
-from ali.objectives import Objective, gradient_penalty, nonsaturating, refuse_batch_norm
-
-ANNEALED = 0.7  # share of the training after which the penalty stays at its end value
+from ali.objectives import Objective, annealed, check_penalty, nonsaturating, r1_and_r2
 
 
 @dataclass(frozen=True)
@@ -51,19 +47,12 @@ class Terms:
         cycle: weight :math:`\lambda_x` of the reconstruction error :math:`\|x - G_x(\hat z)\|^2`, mean over x's components.
         regression: weight :math:`\lambda_z` of the code's error :math:`\|z - G_z(\tilde x)\|^2`, mean over z's components. Only
             the encoder learns from it: with a gradient into the decoder, samples get worse.
-
-    Raises:
-        AliError: a penalty that is to end at 0, which is not reached geometrically.
     """
 
     penalty: float = 0.0
     penalty_end: float | None = None
     cycle: float = 0.0
     regression: float = 0.0
-
-    def __post_init__(self):
-        if self.penalty and self.penalty_end == 0:
-            raise AliError("penalty_end can not be 0 while penalty is not, since it is reached geometrically: take a small number")
 
     def add(
         self,
@@ -85,11 +74,8 @@ class Terms:
         """
         (loss_d, loss_g), (x, z_hat), (x_tilde, z) = losses, pair_q, pair_p
         if self.penalty:
-            end = self.penalty if self.penalty_end is None else self.penalty_end
-            gamma = self.penalty * (end / self.penalty) ** (progress / ANNEALED).clamp(max=1)
-            # One pass over both kinds of pair: its mean is half of R1 + R2.
-            r1_and_r2 = 2 * gradient_penalty(discriminator, torch.cat([x, x_tilde]), torch.cat([z_hat, z]))
-            loss_d = loss_d + gamma * r1_and_r2
+            gamma = annealed(self.penalty, self.penalty if self.penalty_end is None else self.penalty_end, progress)
+            loss_d = loss_d + gamma * r1_and_r2(discriminator, pair_q, pair_p)
         if self.cycle:
             loss_g = loss_g + self.cycle * F.mse_loss(decoder(z_hat).rsample(), x)
         if self.regression:
@@ -136,8 +122,7 @@ class ALI(Game):
         self.objective, self.schedule, self.scorer = objective, schedule, scorer
         self.terms = Terms(penalty, penalty_end, cycle, regression)
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
-        if penalty:
-            refuse_batch_norm(discriminator)
+        check_penalty(discriminator, penalty, penalty if penalty_end is None else penalty_end)
 
     def losses(self, batch: Batch, progress: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
         x, z = batch.x, self.prior.sample(len(batch.x))  # x ~ q(x), z ~ p(z)

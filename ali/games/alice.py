@@ -36,9 +36,9 @@ from torch import Tensor, nn
 
 from ali.data.source import Batch
 from ali.distributions import Distribution, StandardNormal
-from ali.games.game import Game, judge, r1_and_r2, reconstruction_score
+from ali.games.game import Game, judge, reconstruction_score
 from ali.networks import Conditional, Critic
-from ali.objectives import Objective, nonsaturating, refuse_batch_norm
+from ali.objectives import Objective, nonsaturating, r1_and_r2, refuse_batch_norm
 
 
 class ALICE(Game):

@@ -38,9 +38,9 @@ from torch import Tensor
 
 from ali.data.source import Batch
 from ali.distributions import Distribution, StandardNormal
-from ali.games.game import Game, judge, r1_and_r2
+from ali.games.game import Game, judge
 from ali.networks import Conditional, Unary
-from ali.objectives import Objective, hinge, refuse_batch_norm
+from ali.objectives import Objective, hinge, r1_and_r2, refuse_batch_norm
 
 
 class BigBiGAN(Game):

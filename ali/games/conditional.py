@@ -42,7 +42,7 @@ from ali.errors import AliError
 from ali.games.ali import Terms
 from ali.games.game import Game, judge
 from ali.networks import Conditional, Embedding
-from ali.objectives import Objective, nonsaturating, refuse_batch_norm
+from ali.objectives import Objective, check_penalty, nonsaturating
 
 
 class ConditionalALI(Game):
@@ -83,8 +83,7 @@ class ConditionalALI(Game):
         self.embedding, self.d_embedding, self.prior, self.law = embedding, d_embedding, prior, law
         self.objective, self.schedule, self.terms = objective, schedule, Terms(penalty, penalty_end, cycle, regression)
         self.players = {"discriminator": [discriminator, d_embedding], "generator": [encoder, decoder, embedding]}
-        if penalty:
-            refuse_batch_norm(discriminator)
+        check_penalty(discriminator, penalty, penalty if penalty_end is None else penalty_end)
 
     def losses(self, batch: Batch, progress: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
         if batch.y is None:

@@ -19,7 +19,6 @@ __all__ = [
     "judge",
     "parameters",
     "playing",
-    "r1_and_r2",
     "reconstruction_score",
 ]
 
@@ -36,7 +35,6 @@ from ali.data.source import Batch
 from ali.distributions import Distribution
 from ali.errors import AliError
 from ali.networks import Conditional, Discriminator
-from ali.objectives import gradient_penalty
 
 
 class Game(nn.Module, abc.ABC):
@@ -127,13 +125,6 @@ def judge(
 def playing(batch: Batch, labelled: int) -> slice:
     """The rows of a batch that a game of few labels is played on: all but the ``labelled`` ones at its beginning, at least half."""
     return slice(min(labelled, len(batch.x) // 2), None)
-
-
-def r1_and_r2(
-    discriminator: nn.Module, pair_q: tuple[Float[Tensor, "n ..."], ...], pair_p: tuple[Float[Tensor, "n ..."], ...]
-) -> Float[Tensor, ""]:
-    """The gradient penalty on both kinds of pair, summed (:func:`ali.objectives.gradient_penalty`); one pass sees their mean."""
-    return 2 * gradient_penalty(discriminator, *(torch.cat([q, p]) for q, p in zip(pair_q, pair_p, strict=True)))
 
 
 def reconstruction_score(

@@ -20,6 +20,8 @@ from ali.recipes.datasets import DATASETS as DATASETS
 from ali.recipes.datasets import PAPER as PAPER
 from ali.recipes.datasets import Dataset as Dataset
 from ali.recipes.datasets import defaults as defaults
+from ali.recipes.encoders import latent_regressor, post_hoc
+from ali.recipes.generative import dcgan, gan
 from ali.recipes.infogan import infogan
 from ali.recipes.labelled import k_plus_one, semi_supervised, supervised
 from ali.recipes.parts import TABLES as TABLES
@@ -46,4 +48,8 @@ RECIPES: dict[str, Callable[..., Run]] = {
     "k_plus_one": k_plus_one,
     "semi_supervised": semi_supervised,
     "supervised": supervised,
+    "gan": gan,
+    "dcgan": dcgan,
+    "latent_regressor": latent_regressor,
+    "post_hoc": post_hoc,
 }

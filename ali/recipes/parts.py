@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from ali.tables.generic import Rows
 
 Dropout = tuple[float, float] | None
-TABLES = ("mixture", "cifar10", "svhn", "celeba", "tiny_imagenet")  # of the paper, in ali/tables/
+TABLES = ("mixture", "cifar10", "svhn", "celeba", "tiny_imagenet", "dcgan")  # published ones, in ali/tables/
 
 
 def shared(
     *,
     face: Face = "modern",
-    networks: Literal["mlp", "conv", "mixture", "cifar10", "svhn", "celeba", "tiny_imagenet"] = "conv",
+    networks: Literal["mlp", "conv", "mixture", "cifar10", "svhn", "celeba", "tiny_imagenet", "dcgan"] = "conv",
     latent: int = 32,
     width: int = 32,
     depth: int = 2,
@@ -53,7 +53,7 @@ def shared(
     Arguments:
         face: manner of the networks: "paper" (batch normalisation, dropout in D, weights N(0, sigma^2), constant learning
             rate) or "modern" (no normalisation, He initialisation times 0.6, learning rate decayed over the second half).
-        networks: "mlp" and "conv" fit any data; the others are the paper's Tables 3 to 6 and its mixture networks.
+        networks: "mlp" and "conv" fit any data; the others are the paper's Tables 3 to 6, its mixture networks, and DCGAN's (no encoder).
         latent: dimension of z.
         width: units per layer (mlp), or maps of the first layer (conv).
         depth: hidden layers (mlp).
@@ -129,6 +129,8 @@ class Parts:
         outputs = 2 * codes if family == "gaussian" else codes
         noise = codes if family == "implicit" and len(self.spec.shape) == 1 else 1 if family == "implicit" else 0
         shape, rows = (self.spec.shape[0] + noise, *self.spec.shape[1:]), self._rows(outputs)
+        if not rows.G_z:
+            raise AliError(f"networks {self.given['networks']!r} have no encoder: take networks 'conv'")
         untied = {"untied": self.paper and _image(rows)}
         if sees:
             body = build(rows.G_z[:-1], shape, **self._options)
@@ -250,12 +252,15 @@ class Parts:
         s_x, s_z = (build(rows.D_xz[-1:], self._code(rows, features.size), **self._options, logits=True) for features in (f, h))
         return Unary(f, h, s_x, s_z, self._head(rows, f.size + h.size, 1))
 
-    def run(self, game: Game, *, labelled: int = 0, lr: dict[str, float] | None = None) -> Run:
+    def run(
+        self, game: Game, *, labelled: int = 0, lr: dict[str, float] | None = None, rate: Callable[[float], float] | None = None
+    ) -> Run:
         """A game with Adam for each of its players.
 
         Arguments:
             labelled: rows of each batch that are drawn from the labelled ones (:class:`Run`).
             lr: learning rates of players that have one of their own.
+            rate: learning rate as a factor (:class:`Run`); by default as the face has it.
         """
         import torch
 
@@ -268,7 +273,7 @@ class Parts:
             )
             for player in game.players
         }
-        rate = train.constant if self.paper else train.hold_then_cosine
+        rate = rate or (train.constant if self.paper else train.hold_then_cosine)
         return Run(game, dict(optimizers), given["batch_size"], given["epochs"], rate, given["ema"], labelled)
 
     @property
@@ -297,6 +302,14 @@ class Parts:
         if given["networks"] not in TABLES:
             raise AliError(f"unknown networks {given['networks']!r}: choose one of mlp, conv, {', '.join(TABLES)}")
         rows = import_module(f"ali.tables.{given['networks']}")
+        if given["networks"] == "dcgan":
+            if len(shape) == 1 or shape[1:] not in [(size, size) for size in rows.SIZES]:
+                wanted = " or ".join(f"{size} x {size}" for size in rows.SIZES)
+                raise AliError(
+                    f"networks 'dcgan' are for images of {wanted} pixels, here rows have shape {shape}: take networks 'conv' or 'mlp'"
+                )
+            decoder, d_x = rows.SIZES[shape[1]]
+            return generic.Rows((), (*decoder[:-1], decoder[-1]._replace(maps=shape[0], nonlinearity=output)), d_x, (), rows.D_xz)
         for what, theirs, ours in (("x of shape", rows.X, shape), ("z of dimension", rows.Z, self.latent)):
             if theirs != ours:
                 raise AliError(f"networks {given['networks']!r} are for {what} {theirs}, here it is {ours}: take networks 'mlp' or 'conv'")
@@ -347,13 +360,14 @@ class Recipe:
         return self.function(parts, **{name: value for name, value in given.items() if name not in SHARED})
 
 
-def recipe(**changed: Any) -> Callable[[Callable[..., Run]], Recipe]:
+def recipe(*, said: dict[str, Any] | None = None, **changed: Any) -> Callable[[Callable[..., Run]], Recipe]:
     """Make a recipe of a function of :class:`Parts`: the shared arguments are added to its own.
 
     Arguments:
+        said: shared arguments that this game settles.
         changed: defaults of the modern face for this game, whatever the data.
     """
-    return lambda function: Recipe(function, changed, {})
+    return lambda function: Recipe(function, changed, said or {})
 
 
 def fixed(name: str, about: str, of: Recipe, **said: Any) -> Recipe:
