@@ -10,9 +10,10 @@ it by what it calls. Which family a conditional returns is chosen by which class
 
 from __future__ import annotations
 
-__all__ = ["Conditional", "Critic", "Deterministic", "Discriminator", "Gaussian", "ImplicitConditional", "Joined"]
+__all__ = ["Conditional", "Critic", "Deterministic", "Discriminator", "Gaussian", "ImplicitConditional", "Joined", "Ladder"]
 
 import abc
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -138,6 +139,28 @@ class Critic(nn.Module):
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
         return _logits(self.head(torch.cat([self.body(u).flatten(1), *others], 1)))
+
+
+class Ladder(nn.Module):
+    r"""D(x, z_1, ..., z_L): a stack climbs from x, and meets each code where its own features have that code's size.
+
+    .. math:: h_0 = x, \quad h_l = [f_l(h_{l - 1}), z_l], \quad \rho = g(h_L)
+
+    Arguments:
+        stacks: :math:`f_1, \dots, f_L`: (n, c, ...) to (n, c', ...).
+        joint: g, (n, c, ...) to (n, 1, ...), built with ``logits=True``.
+    """
+
+    def __init__(self, stacks: Sequence[Network], joint: Network):
+        super().__init__()
+        self.stacks, self.joint = nn.ModuleList(stacks), joint
+
+    def forward(self, x: Float[Tensor, "n ..."], *z: Float[Tensor, "n _"]) -> Float[Tensor, " n"]:
+        h = x
+        for stack, code in zip(self.stacks, z, strict=True):
+            features = stack(h)
+            h = torch.cat([features, code.reshape(len(code), -1, *features.shape[2:])], 1)
+        return _logits(self.joint(h))
 
 
 def _logits(outputs: Tensor) -> Tensor:

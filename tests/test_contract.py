@@ -23,7 +23,7 @@ from ali.train import play
 N, K = 6, 3
 KINDS = {"vectors": ((4,), "mlp"), "images": ((1, 8, 8), "conv")}
 # Parameters whose gradient is zero by construction, as a pattern: a relativistic objective sees only differences of logits.
-BLIND = {"ali": r"discriminator\.d_xz\.\d+\.bias", "bigan": r"discriminator\.d_xz\.\d+\.bias"}
+BLIND = {"ali": r"discriminator\.d_xz\.\d+\.bias", "bigan": r"discriminator\.d_xz\.\d+\.bias", "hali": r"discriminator\.joint\.\d+\.bias"}
 NEEDS: dict[str, dict[str, Any]] = {}  # arguments without which a recipe can not be made
 
 CASES = [(name, kind) for name in RECIPES for kind in KINDS]

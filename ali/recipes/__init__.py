@@ -17,6 +17,7 @@ from ali.recipes.datasets import DATASETS as DATASETS
 from ali.recipes.datasets import PAPER as PAPER
 from ali.recipes.datasets import Dataset as Dataset
 from ali.recipes.datasets import defaults as defaults
+from ali.recipes.hierarchical import hali
 from ali.recipes.parts import TABLES as TABLES
 from ali.recipes.parts import Parts as Parts
 from ali.recipes.parts import Recipe as Recipe
@@ -28,4 +29,5 @@ from ali.recipes.run import Spec as Spec
 RECIPES: dict[str, Callable[..., Run]] = {
     "ali": ali,
     "bigan": bigan,
+    "hali": hali,
 }

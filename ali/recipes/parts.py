@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ali.distributions import StandardNormal
     from ali.games import Game
-    from ali.networks import Conditional, Critic, Discriminator
+    from ali.networks import Conditional, Critic, Discriminator, Ladder
     from ali.table import Network
     from ali.tables.generic import Rows
 
@@ -152,20 +152,25 @@ class Parts:
 
     def generator(self, *, codes: int | None = None, sees: int = 0) -> nn.Module:
         """The decoder's network, without the distribution around it."""
-        import torch
-
-        from ali import layers
         from ali.networks import Joined
         from ali.table import build
 
         rows, size = self._rows(1), (codes or self.latent) + sees
         g = build(rows.G_x, self._code(rows, size), self.spec.shape, **self._options, untied=self.paper and _image(rows))
+        return Joined(None, self._finished(g)) if sees else self._finished(g)
+
+    def _finished(self, g: Network) -> Network:
+        """The decoder's last touch: heads for a table's columns, and a bias that begins with the mean training image."""
+        import torch
+
+        from ali import layers
+
         if any(kind != "linear" for kind, _ in self.spec.heads):
             g.append(layers.Heads(self.spec.heads))
         if self.spec.mean is not None and any(isinstance(module, layers.UntiedBias) for module in g):
             bias = next(module.bias for module in g if isinstance(module, layers.UntiedBias))
             bias.data.copy_(torch.logit(self.spec.mean, eps=1e-3))
-        return Joined(None, g) if sees else g
+        return g
 
     def discriminator(self, *, codes: int | None = None, sees: int = 0, outputs: int = 1) -> Discriminator:
         """D(x, z), or D(x, z, e).
@@ -201,6 +206,46 @@ class Parts:
         of_rows, shape = (rows.D_x, self.spec.shape) if of == "x" else (rows.D_z, self._code(rows, codes or self.latent))
         body = build(of_rows, shape, **self._options)
         return Critic(body, self._head(rows, body.size + sees, outputs))
+
+    def hierarchy(self, codes: tuple[int, ...], skip: bool = False) -> tuple[list[Conditional], list[Conditional], Ladder]:
+        """Encoders and decoders of a ladder of codes, from the bottom up, and its D(x, z_1, ..., z_L); all Gaussian but p(x | z_1).
+
+        Arguments:
+            codes: of each level, from the bottom up: maps (conv; the top one is a vector), or numbers (mlp).
+            skip: every encoder sees x itself.
+        """
+        from ali.networks import Deterministic, Gaussian, Ladder
+        from ali.table import build
+        from ali.tables import generic
+
+        given, shape, options = self.given, self.spec.shape, self._options
+        output = "linear" if len(shape) == 1 else "sigmoid" if self.paper else "tanh"
+        if given["networks"] == "mlp":
+            size = math.prod(shape)
+            levels = generic.rungs(size, codes, given["width"], given["depth"], batch_norm=self.paper, output=output, skip=skip)
+        elif given["networks"] == "conv" and len(shape) == 3:
+            dropout = 0.2 if self.paper else 0.0
+            image = (shape[0], shape[1], shape[2])
+            levels = generic.ladder(image, codes, given["width"], batch_norm=self.paper, dropout=dropout, output=output, skip=skip)
+        else:
+            raise AliError(f"a hierarchy has networks 'conv' for images, or 'mlp': got {given['networks']!r}")
+        encoders, decoders, stacks = [], [], []
+        for number, level in enumerate(levels):
+            code, seen = math.prod(level.code), shape if skip or number == 0 else level.below
+            encoders.append(Gaussian(build(level.G_z, seen, (2 * code,), **options), 0.0 if self.paper else -3.0))
+            if number == 0:
+                decoders.append(
+                    Deterministic(
+                        self._finished(
+                            build(level.G_x, level.code, shape, **options, untied=self.paper and level.G_x[0].operation != "linear")
+                        )
+                    )
+                )
+            else:
+                decoders.append(Gaussian(build(level.G_x, level.code, (2 * math.prod(level.below),), **options)))
+            stacks.append(build(level.D, level.seen, **options))
+        # What D's last stack makes, and the top code beside it.
+        return encoders, decoders, Ladder(stacks, self._head(self._rows(1), stacks[-1].size + codes[-1], 1))
 
     def run(self, game: Game, *, labelled: int = 0, lr: dict[str, float] | None = None) -> Run:
         """A game with Adam for each of its players.
