@@ -154,7 +154,8 @@ def read_images(place: Path, shape: tuple[int, ...], maximum: float, dtype: str)
             with pixels.Picture(str(file), file).open() as opened:
                 picture = np.asarray(pixels.bytes_of(opened, grey=shape[2:] != (3,))[0])
         except Exception as error:  # damaged bytes raise anything: of Pillow, zlib, struct
-            raise AliError(f"{file}: not a readable picture ({error})") from None
+            other = "" if file.suffix.lower() in folders.SUFFIXES else "; images are read from .npy, a picture, or a folder of pictures"
+            raise AliError(f"{file}: not a readable picture ({error}){other}") from None
         if picture.shape[:2] != tuple(shape[:2]):
             raise AliError(
                 f"{file}: {picture.shape[1]} x {picture.shape[0]} pixels; this run knows {shape[1]} x {shape[0]}: resize it first"

@@ -540,7 +540,6 @@ def test_a_broken_picture_is_named_by_file_and_row(tmp_path, kind):
 
 BAD_LABELS = {
     "names": [*("ant", "bee") * 10],
-    "missing": pa.array([0, None] * 10),
     "lists": [[0], [1, 2]] * 10,
 }
 

@@ -171,7 +171,7 @@ def test_checksums_of_pickles_and_mat_files_are_of_the_files(tmp_path, monkeypat
 
 def test_checksums_are_known_for_every_official_file_that_has_one():
     assert all(len(md5) == 32 and set(md5) <= set("0123456789abcdef") for md5 in official.MD5.values())
-    assert set(MNIST) | set(CIFAR) | set(SVHN) | {"list_eval_partition.txt"} == set(official.MD5)
+    assert set(MNIST) | set(CIFAR) | set(SVHN) | {"list_eval_partition.txt", "list_attr_celeba.txt"} == set(official.MD5)
 
 
 # CIFAR-10, in pickles as Python 2 wrote them.
@@ -265,7 +265,7 @@ def test_the_first_rows_of_cifar10_are_to_learn_from(tmp_path):
 
 
 def test_cifar10_leaves_the_last_5000_training_images_of_other_files_for_validation(monkeypatch):
-    rows = [Source(np.arange(n)[:, None], np.arange(n)) for n in (50_000, 10_000)]
+    rows = [Source(np.broadcast_to(np.uint8(0), (n, 32, 32, 3)), np.arange(n)) for n in (50_000, 10_000)]
     monkeypatch.setattr(images, "images", lambda path, size, hold_out: Data(*rows))
     train, test = cifar10("folder")
     assert train.y.tolist() == list(range(45_000))
@@ -443,7 +443,7 @@ BAD_MATS = {
     "too few labels": (mat(1, [1, 2], y=np.uint8([[1]])), r"2 images, but labels of shape \(1,\)"),
     "a label too large": (mat(1, [1, 11]), "row 1 has label 11; labels go from 1 to 10"),
     "a label too small": (mat(1, [0, 1]), "row 0 has label 0"),
-    "words as labels": (mat(1, [1, 2], y="ab"), "numbers as labels"),
+    "words as labels": (mat(1, [1, 2], y="ab"), "y holds no real numbers"),
 }
 
 
@@ -491,12 +491,12 @@ def test_celeba_is_cropped_as_the_authors_did_and_split_as_published(tmp_path, m
     monkeypatch.setattr(official, "FACES", len(NUMBERS))
     folder = tmp_path / "celeba" if form == "one level down" else tmp_path
     put_faces(folder, inner="img_align_celeba/img_align_celeba" if form == "in itself" else "img_align_celeba")
-    (folder / "list_attr_celeba.txt").write_text("as published")
     if form != "without a partition":
         put(folder, {"list_eval_partition.txt": partition()})
     train, test = celeba(str(tmp_path))
     assert (train.x.shape, test.x.shape, train.x.dtype) == ((3, 64, 64, 3), (2, 64, 64, 3), np.uint8)
-    assert train.y is None
+    assert train.y is test.y is None
+    assert train.notes == ("no list_attr_celeba.txt lies near the pictures: rows have no attributes",)
     blue = [number % 251 for number in NUMBERS]
     means = [*train.x[..., 2].mean((1, 2)), *test.x[..., 2].mean((1, 2))]
     assert means == pytest.approx([*blue[:3], *blue[5:]], abs=2), "in the order of the numbers"
@@ -656,10 +656,13 @@ def test_bad_folders_of_imagenet_are_refused_by_name(tmp_path):
 # Whatever else PATH is.
 
 
-def put_parquet(folder: Path, side: int = 64) -> str:
+FORMS = {"mnist": (28, 1), "cifar10": (32, 3), "svhn": (32, 3), "celeba": (64, 3), "tiny_imagenet": (64, 3)}
+
+
+def put_parquet(folder: Path, side: int = 64, channels: int = 3) -> str:
     def cell(k: int) -> dict:
         file = io.BytesIO()
-        Image.new("RGB", (side, side), (k, 0, 0)).save(file, "PNG")
+        Image.new("RGB" if channels == 3 else "L", (side, side), (k, 0, 0) if channels == 3 else k).save(file, "PNG")
         return {"bytes": file.getvalue(), "path": ""}
 
     folder.mkdir(exist_ok=True)
@@ -670,14 +673,15 @@ def put_parquet(folder: Path, side: int = 64) -> str:
 
 @pytest.mark.parametrize("name", READERS)
 def test_parquet_and_arrays_are_still_read(tmp_path, name):
-    for path in (put_parquet(tmp_path / "parquet"), tmp_path / "x.npz"):
+    side, channels = FORMS[name]
+    for path in (put_parquet(tmp_path / "parquet", side, channels), tmp_path / "x.npz"):
         if path == tmp_path / "x.npz":
-            x = np.zeros((9, 64, 64, 3), np.uint8)
+            x = np.zeros((9, side, side, channels), np.uint8)
             x[..., 0] = np.arange(9)[:, None, None]
             np.savez(path, x_train=x[:6], y_train=np.arange(6) % 3, x_test=x[6:], y_test=np.arange(3))
         train, test = recipes.DATASETS[name].open(str(path))
-        assert train.x[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5]
-        assert test.x[:, 0, 0, 0].tolist() == [6, 7, 8]
+        assert train.x.reshape(6, side * side, channels)[:, 0, 0].tolist() == [0, 1, 2, 3, 4, 5]
+        assert test.x.reshape(3, side * side, channels)[:, 0, 0].tolist() == [6, 7, 8]
         assert (train.y.tolist(), test.y.tolist()) == ([0, 1, 2, 0, 1, 2], [0, 1, 2])
 
 
@@ -688,7 +692,8 @@ def test_arguments_that_other_files_can_not_follow_are_refused(tmp_path):
     assert len(cifar10(path, train=4).train) == 4
     assert len(svhn(path, part="train").train) == 6
     for part in ("extra", "train+extra"):
-        assert repr(part) in refused(svhn, path, "is chosen among SVHN's .mat files, and there are none here", part=part)
+        refused(svhn, path, r"parquet: no file called extra-\*\.parquet is here", part=part)
+        assert repr(part) in refused(svhn, tmp_path, r"chosen among SVHN's \.mat files, or train-\*.*; none are here", part=part)
 
 
 @pytest.mark.parametrize("name", READERS)

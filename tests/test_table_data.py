@@ -233,7 +233,7 @@ def test_data_frames_in_memory_are_tables(tmp_path):
         ("a,b\n1,2\n3,4\n", {"label": "c"}, "no column 'c'; its columns are a, b"),
         ("a,b\n1,2\n3,4\n", {"drop": "x"}, "no column 'x'"),
         ("a,b\n1,2\n3,4\n", {"drop": "a,b"}, "no column is left"),
-        ("a,b\n1,\n3,4\n", {"label": "b"}, "label column 'b' is empty in row 1"),
+        ("a,b\n1,\n3,NA\n", {"label": "b"}, "label column 'b' is empty in every row"),
         ("a,b\n1,2\n3,4\n", {"delimiter": ";;"}, "a delimiter is one character"),
         ("a,b\n1,2\n3,4\n", {"encoding": "klingon"}, "klingon"),
     ],

@@ -9,6 +9,7 @@ __all__ = ["application", "main"]
 
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -187,11 +188,13 @@ def prepare(
     grey: Annotated[bool | None, Parameter(help="Make all images grey. Default: colour, if any is.")] = None,
     hold_out: Annotated[float, Parameter(help="Share of the images to hold out, where there is no test part.")] = 0.1,
     skip_bad: Annotated[bool, Parameter(help="Leave out images that can not be read.")] = False,
+    label: Annotated[str | None, Parameter(help="Column of the classes, in Parquet files or metadata.csv. Default: label.")] = None,
+    attributes: Annotated[Sequence[str], Parameter(help="Columns of attributes. Default: the boolean ones.")] = (),
 ) -> None:
     """Decode images once, for data that is larger than memory; then `ali train images OUT` reads them row by row."""
     from ali.data import images
 
-    train, test = images.prepare(source, str(out), size, crop, grey, hold_out, skip_bad)
+    train, test = images.prepare(source, str(out), size, crop, grey, hold_out, skip_bad, label, attributes)
     for note in train.notes:
         print(note)
     print(f"wrote {out}: {len(train):,} images to learn from, {len(test):,} held out; train with `ali train images {out}`")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ali.data.labels import class_of, unlabelled
 from ali.data.source import Data, Source, split
 from ali.errors import AliError
 
@@ -28,8 +29,8 @@ def table(path: str, hold_out: float = 0.1) -> Data:
 def read(path: str, dimensions: tuple[int, ...], hold_out: float) -> Data:
     """Read an array file.
 
-    ``.npz`` files are known by their names inside: x and y, or x_train, y_train, x_test and y_test. Nothing in them is
-    ever unpickled.
+    ``.npz`` files are known by their names inside: x and y, or x_train, y_train, x_test and y_test; a y of -1 is a row without
+    a class. Nothing in them is ever unpickled.
 
     Raises:
         AliError: no such file, not an array file, no array of this many dimensions in it, or an unusable value.
@@ -50,8 +51,8 @@ def read(path: str, dimensions: tuple[int, ...], hold_out: float) -> Data:
             return split(train, hold_out)
         test = check(arrays["x_test"], arrays.get("y_test"), dimensions, f"{path}: x_test")
         if train.y is not None and test.y is not None:  # a class has one number in both parts
-            classes = tuple(str(name) for name in np.unique(np.concatenate([arrays["y_train"], arrays["y_test"]])))
-            train, test = (replace(s, y=np.array([classes.index(c) for c in s.classes])[s.y], classes=classes) for s in (train, test))
+            (y, y_test), classes = _numbered([arrays["y_train"], arrays["y_test"]], path)
+            train, test = replace(train, y=y, classes=classes), replace(test, y=y_test, classes=classes)
         return Data(train, test)
     x = next((arrays[key] for key in X_KEYS if key in arrays), None)
     if x is None and len(arrays) == 1:
@@ -67,7 +68,7 @@ def check(x: np.ndarray, y: np.ndarray | None, dimensions: tuple[int, ...], wher
 
     Arguments:
         x: images or rows of numbers.
-        y: class numbers or names, one per row, or None.
+        y: class numbers or names, one per row; -1, or an empty name, where it is unknown; or None.
         dimensions: allowed numbers of dimensions of x.
         where: what the messages call the data.
 
@@ -105,11 +106,31 @@ def check(x: np.ndarray, y: np.ndarray | None, dimensions: tuple[int, ...], wher
     y = np.asarray(y)
     if y.shape != (len(x),):
         raise AliError(f"{where}: {len(x)} rows, but labels of shape {y.shape}")
+    (numbers,), classes = _numbered([y], where)
+    return Source(x, numbers if classes else None, classes, maximum=maximum, notes=tuple(unlabelled(numbers)))
+
+
+def _numbered(parts: list[np.ndarray], where: str) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Labels of several parts as class numbers, -1 where they are unknown, and the names of the classes."""
+    for y in parts:
+        if y.dtype.kind not in "biufSUO":
+            raise AliError(f"{where}: labels are numbers or names, found type {y.dtype}")
+    words = [np.char.decode(y, "latin1") if y.dtype.kind == "S" else y for y in parts]
+    known = [np.array([class_of(cell) is not None and cell != -1 for cell in y.tolist()], bool) for y in words]
     try:
-        names, numbers = np.unique(y, return_inverse=True)
+        together = np.concatenate([y[rows] for y, rows in zip(words, known, strict=True)])
+        names, numbers = np.unique(together, return_inverse=True)
     except TypeError:
         raise AliError(f"{where}: labels are all numbers or all names; these are of several types") from None
-    return Source(x, numbers.astype(np.int64), tuple(str(name) for name in names), maximum=maximum)
+    if len(names) == 1 and names.dtype.kind in "if" and names[0] == 1 and not all(rows.all() for rows in known):
+        raise AliError(f"{where}: labels are 1 and -1, and -1 means that a class is not known: number the classes from 0")
+    made, first = [], 0
+    for rows in known:
+        y = np.full(len(rows), -1, np.int64)
+        y[rows] = numbers[first : first + rows.sum()]
+        first += int(rows.sum())
+        made.append(y)
+    return made, tuple(str(name) for name in names)
 
 
 def _place(index: np.ndarray) -> str:

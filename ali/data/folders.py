@@ -11,12 +11,15 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from ali.data import metadata
+from ali.data.labels import Chosen, Label
 from ali.data.pixels import Part, Picture
 from ali.errors import AliError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 TRAIN = re.compile(r"train(ing)?", re.IGNORECASE)
 TEST = re.compile(r"test(ing)?", re.IGNORECASE)
+UNLABELLED = re.compile(r"unlabell?ed", re.IGNORECASE)
 VALID = re.compile(r"val(id|idation)?|dev", re.IGNORECASE)
 
 
@@ -40,18 +43,24 @@ def find(folder: Path) -> list[Path]:
     raise AliError(f"{folder}: no pictures in this folder: it holds {endings}; pictures end in {' '.join(SUFFIXES)}")
 
 
-def parts(folder: Path) -> tuple[list[Part], list[str]]:
+def parts(folder: Path, asked: Chosen) -> tuple[list[Part], list[str]]:
     """The pictures of a folder; those of ``train`` and of ``test`` (or ``val``, ``valid``, ``validation``) apart.
 
-    Subfolders, of the folder or of a part, are classes. A subfolder that is alone is looked into.
+    Subfolders, of the folder or of a part, are classes, except one called ``unlabelled``: its pictures have none, and neither have
+    those that lie beside several subfolders. A subfolder that is alone is looked into. What ``metadata.csv`` says goes before.
+
+    Arguments:
+        folder: to look into.
+        asked: the columns of metadata to read, if they are named.
 
     Returns:
         Training part and held-out part, or one part, and what there is to say.
 
     Raises:
-        AliError: as for :func:`find`.
+        AliError: as for :func:`find` and :func:`ali.data.metadata.read`.
     """
     files = find(folder)
+    known = metadata.read(folder, files, asked)
     groups = _groups(folder, files)
     while len(groups) == 1 and "" not in groups:
         folder = folder / next(iter(groups))
@@ -62,33 +71,39 @@ def parts(folder: Path) -> tuple[list[Part], list[str]]:
 
     train, held = named(TRAIN), named(TEST) or named(VALID)
     if not train or not held:
-        return _finish([[(folder, files)]])
+        return _finish([[(folder, files)]], known)
     left = {name: len(files) for name, files in groups.items() if name not in (*train, *held)}
-    made, notes = _finish([[(folder / name, groups[name]) for name in names] for names in (train, held)])
+    made, notes = _finish([[(folder / name, groups[name]) for name in names] for names in (train, held)], known)
     if left:
         names = ", ".join(name or "no subfolder" for name in left)
         notes.append(f"{sum(left.values()):,} pictures in {names} left out: {', '.join(train)} and {', '.join(held)} are the parts")
     return made, notes
 
 
-def _finish(places: list[list[tuple[Path, list[Path]]]]) -> tuple[list[Part], list[str]]:
+def _finish(places: list[list[tuple[Path, list[Path]]]], known: metadata.Metadata | None) -> tuple[list[Part], list[str]]:
     """Parts with their classes; each part is the files of one or more folders."""
-    labelled: list[list[tuple[Path, str | None]]] = []
-    notes = []
+    notes = list(known.notes) if known else []
+    if known and known.files:
+        rows = [[(file, known.of(file)) for _, files in part for file in files] for part in places]
+        return [Part(partial(_pictures, part), (), known.attributes) for part in rows], notes
+    labelled: list[list[tuple[Path, Label]]] = []
     for part in places:
-        rows: list[tuple[Path, str | None]] = []
+        rows = []
         for folder, files in part:
             groups = _groups(folder, files)
+            several = sum(name != "" and not UNLABELLED.fullmatch(name) for name in groups) > 1
             if "" in groups and len(groups) > 1:
-                notes.append(f"{len(groups['']):,} pictures lie beside the subfolders of {folder}: these are not taken as classes")
-            rows += [(file, None if "" in groups else file.relative_to(folder).parts[0]) for file in files]
-        labelled.append(rows if all(label is not None for _, label in rows) else [(file, None) for file, _ in rows])
+                what = "these have no class" if several else "these are not taken as classes"
+                notes.append(f"{len(groups['']):,} pictures lie beside the subfolders of {folder}: {what}")
+            classes = {name: name for name in groups if name and not UNLABELLED.fullmatch(name) and (several or "" not in groups)}
+            rows += [(file, classes.get(file.relative_to(folder).parts[0])) for file in files]
+        labelled.append(rows)
     if len({label for rows in labelled for _, label in rows} - {None}) < 2:  # one class says nothing
         labelled = [[(file, None) for file, _ in rows] for rows in labelled]
     return [Part(partial(_pictures, rows)) for rows in labelled], notes
 
 
-def _pictures(rows: list[tuple[Path, str | None]]) -> Iterable[Picture]:
+def _pictures(rows: list[tuple[Path, Label]]) -> Iterable[Picture]:
     return (Picture(str(file), file, label) for file, label in rows)
 
 

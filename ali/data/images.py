@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-__all__ = ["images", "prepare"]
+__all__ = ["images", "prepare", "read"]
 
 import json
 import os
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ali.data import arrays, folders, hub, parquet, pixels, store
+from ali.data import arrays, folders, hub, labels, parquet, pixels, store
+from ali.data.labels import NOTHING, Chosen, Label
 from ali.data.pixels import Crop, Part
-from ali.data.source import Data, Source, split
+from ali.data.source import Data, Source, check_share, split
 from ali.data.store import Writer
 from ali.errors import AliError
 
 HUB = "hub:"
-MOST_CLASSES = 100_000
-Label = int | str | None
 
 
 def images(
-    path: str, size: int | None = None, crop: Crop = "centre", grey: bool | None = None, hold_out: float = 0.1, skip_bad: bool = False
+    path: str,
+    size: int | None = None,
+    crop: Crop = "centre",
+    grey: bool | None = None,
+    hold_out: float = 0.1,
+    skip_bad: bool = False,
+    label: str | None = None,
+    attributes: Sequence[str] = (),
 ) -> Data:
     """Images from a folder of pictures, Parquet files, an ``.npy`` or ``.npz`` array, or the Hugging Face hub.
 
@@ -41,19 +47,47 @@ def images(
         grey: make all images grey; by default they are in colour if any is.
         hold_out: share of the images to hold out, where there is no test or validation part.
         skip_bad: leave out images that can not be read, instead of refusing them all.
+        label: the column of Parquet files, or of metadata.csv (.jsonl, .parquet) beside pictures, that holds the class; "label" if
+            there is one.
+        attributes: the columns that hold attributes, numbers or booleans; by default all that are boolean, if there is no class.
 
     Raises:
-        AliError: nothing there, no images, one that can not be read; the message names file and row.
+        AliError: nothing there, no images, one that can not be read, no such column; the message names file and row.
     """
     pixels.check_size(size)
+    asked = labels.asked(label, attributes)
     if crop not in ("centre", "none"):
         raise AliError(f"unknown crop {crop!r}: choose centre or none")
     place = Path(path)
-    if store.is_store(place):
+    stored, array = store.is_store(place), place.is_file() and place.suffix.lower() in (".npy", ".npz")
+    if (stored or array) and asked != NOTHING:
+        how = "name them as `ali prepare` writes it" if stored else "put classes beside x, as y, into an .npz"
+        raise AliError(f"{path}: has no columns that could be named as label or attributes; {how}")
+    if stored:
         return store.open_store(place)
-    if place.is_file() and place.suffix.lower() in (".npy", ".npz"):
+    if array:
         return _arrays(path, size, crop, grey, hold_out)
-    parts, left = _find(path, place)
+    parts, left = _find(path, place, asked)
+    return read(path, parts, left, size, crop, grey, hold_out, skip_bad)
+
+
+def read(
+    path: str,
+    parts: list[Part],
+    left: list[str],
+    size: int | None = None,
+    crop: Crop = "centre",
+    grey: bool | None = None,
+    hold_out: float = 0.1,
+    skip_bad: bool = False,
+) -> Data:
+    """The same for pictures that were found already.
+
+    Arguments:
+        path: what the messages call them.
+        parts: training part and held-out part, or one part.
+        left: what there is to say about them.
+    """
     sources = [replace(s, notes=(*left, *s.notes)) for s in _read(path, parts, size, crop, grey, skip_bad)]
     return Data(*sources) if len(sources) == 2 else split(sources[0], hold_out)
 
@@ -66,13 +100,15 @@ def prepare(
     grey: bool | None = None,
     hold_out: float = 0.1,
     skip_bad: bool = False,
+    label: str | None = None,
+    attributes: Sequence[str] = (),
 ) -> Data:
     """Decode images once, into a folder from which they are read row by row (:mod:`ali.data.store`).
 
     One picture at a time is in memory, however many there are.
 
     Arguments:
-        path, size, crop, grey, hold_out, skip_bad: as for :func:`images`; pictures only, since arrays are decoded already.
+        path, size, crop, grey, hold_out, skip_bad, label, attributes: as for :func:`images`; no arrays, which are decoded already.
         out: folder to write; it must not exist yet, and appears whole or not at all.
 
     Raises:
@@ -82,9 +118,8 @@ def prepare(
     place, target = Path(path), Path(out)
     if target.exists():
         raise AliError(f"{out}: exists already; choose another folder")
-    if not 0 < hold_out < 1:
-        raise AliError(f"hold_out is a share of the rows between 0 and 1, got {hold_out}")
-    parts, left = _find(path, place)
+    check_share(hold_out)
+    parts, left = _find(path, place, labels.asked(label, attributes))
     survey = _survey_all(path, parts, size, grey, skip_bad)
     shape = (survey.side, survey.side) if survey.grey else (survey.side, survey.side, 3)
     temporary = target.with_name(f".{target.name}.tmp")
@@ -92,25 +127,25 @@ def prepare(
     temporary.mkdir(parents=True)
     try:
         writers = {name: Writer(temporary / f"{name}-x.npy", shape) for name in ("train", "test")}
-        labels: dict[str, list[Label]] = {"train": [], "test": []}
+        beside: dict[str, list[Label]] = {"train": [], "test": []}
         held = set(np.random.default_rng(0).permutation(sum(survey.numbers))[: max(1, round(hold_out * sum(survey.numbers)))].tolist())
         row = 0
         for number, part in enumerate(parts):
-            for image, label in _decode(part, survey, crop, survey.numbers[number]):
+            for image, y in _decode(part, survey, crop, survey.numbers[number]):
                 name = "test" if (number if len(parts) == 2 else row in held) else "train"
                 writers[name].append(image)
-                labels[name].append(label)
+                beside[name].append(y)
                 row += 1
         for writer in writers.values():
             writer.close()
-        if not (labels["train"] and labels["test"]):
+        if not (beside["train"] and beside["test"]):
             raise AliError(f"{path}: no image is left in a part of it; unreadable are {len(survey.tally.bad):,}")
-        names, numbers = _classes(path, [*labels["train"], *labels["test"]], max((part.classes for part in parts), key=len))
-        for name, found in labels.items():
-            y = np.array([numbers[label] for label in found], np.int64)
-            if y.max() >= 0:
-                np.save(temporary / f"{name}-y.npy", y)
-        described = {"classes": names, "notes": [*left, *survey.tally.words(survey.side)]}
+        known, said = labels.finish(path, parts, list(beside.values()))
+        for name, found in zip(beside, known, strict=True):
+            if found["y"] is not None:
+                np.save(temporary / f"{name}-y.npy", found["y"])
+        names = {key: known[0].get(key, ()) for key in ("classes", "attributes")}
+        described = {**names, "notes": [*left, *survey.tally.words(survey.side), *said]}
         (temporary / store.NAME).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
         os.rename(temporary, target)
     finally:
@@ -118,16 +153,16 @@ def prepare(
     return store.open_store(target)
 
 
-def _find(path: str, place: Path) -> tuple[list[Part], list[str]]:
+def _find(path: str, place: Path, asked: Chosen) -> tuple[list[Part], list[str]]:
     """The pictures that a path stands for."""
     if path.startswith(HUB):
-        return hub.parts(path.removeprefix(HUB))
+        return hub.parts(path.removeprefix(HUB), asked)
     if not place.exists():
         raise AliError(f"{path}: no such file or folder; a data set on the Hugging Face hub is written hub:owner/name")
     if parquet.find(place):
-        return parquet.parts(place)
+        return parquet.parts(place, asked)
     if place.is_dir():
-        return folders.parts(place)
+        return folders.parts(place, asked)
     if place.suffix.lower() in folders.SUFFIXES:
         raise AliError(f"{path}: is a single picture; give the folder that it lies in")
     raise AliError(f"{path}: images are read from a folder of pictures, .parquet, .npy or .npz; unpack an archive first")
@@ -191,25 +226,20 @@ def _read(path: str, parts: list[Part], size: int | None, crop: Crop, grey: bool
     decoded: list[tuple[np.ndarray, list[Label]]] = []
     for part, number in zip(parts, survey.numbers, strict=True):
         x = np.empty((number, survey.side, survey.side) if survey.grey else (number, survey.side, survey.side, 3), np.uint8)
-        labels: list[Label] = []
-        for image, label in _decode(part, survey, crop, number):
-            x[len(labels)] = image
-            labels.append(label)
-        decoded.append((x[: len(labels)], labels))
+        beside: list[Label] = []
+        for image, y in _decode(part, survey, crop, number):
+            x[len(beside)] = image
+            beside.append(y)
+        decoded.append((x[: len(beside)], beside))
     for x, _ in decoded:
         if not len(x):
             what = "a part of it" if len(parts) > 1 else "it"
             raise AliError(f"{path}: no image is left in {what}; unreadable are {len(survey.tally.bad):,}")
     if len(decoded) == 1 and len(decoded[0][0]) == 1:
         raise AliError(f"{path}: one image is all there is; training needs at least 2, one to learn from and one to hold out")
-    classes, number_of = _classes(
-        path, [label for _, labels in decoded for label in labels], max((part.classes for part in parts), key=len)
-    )
-    sources = []
-    for x, labels in decoded:
-        y = np.array([number_of[label] for label in labels], np.int64)
-        sources.append(Source(x, y if y.max() >= 0 else None, classes, notes=survey.tally.words(survey.side)))
-    return sources
+    known, said = labels.finish(path, parts, [beside for _, beside in decoded])
+    notes = (*survey.tally.words(survey.side), *said)
+    return [Source(x, **found, notes=notes) for (x, _), found in zip(decoded, known, strict=True)]
 
 
 def _survey(parts: list[Part], skip_bad: bool) -> tuple[list[int], set[pixels.Size], bool]:
@@ -262,18 +292,4 @@ def _arrays(path: str, size: int | None, crop: Crop, grey: bool | None, hold_out
                 x[row], what = pixels.array(image, side, crop, to_grey)
                 tally.done.update(what)
         fitted.append(replace(part, x=x))
-    return Data(*(replace(part, notes=tally.words(side)) for part in fitted))
-
-
-def _classes(path: str, labels: list[Label], names: tuple[str, ...]) -> tuple[tuple[str, ...], dict[Label, int]]:
-    """Names of the classes by number, and the number of each label: -1 where it is unknown."""
-    found = set(labels) - {None}
-    if any(isinstance(label, str) for label in found):
-        classes = tuple(sorted({str(label) for label in found}))
-        return classes, {None: -1} | {label: classes.index(str(label)) for label in found}
-    numbers = {int(label) for label in found if label is not None}
-    if any(not -1 <= number < MOST_CLASSES for number in numbers):
-        raise AliError(f"{path}: labels go from {min(numbers)} to {max(numbers)}; classes are numbered from 0 (-1: unknown)")
-    if numbers and max(numbers) >= len(names):
-        names = tuple(str(k) for k in range(max(numbers) + 1))
-    return names if numbers else (), {label: -1 if label is None else int(label) for label in (None, *found)}
+    return Data(*(replace(part, notes=(*tally.words(side), *part.notes)) for part in fitted))

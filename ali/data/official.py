@@ -6,7 +6,8 @@ reader     official files                                                  rows 
 mnist      four idx files, packed or not                                   60,000 and 10,000
 cifar10    cifar-10-batches-py or cifar-10-batches-bin                     the first 45,000 of 50,000, and 10,000
 svhn       extra_32x32.mat, train_32x32.mat, test_32x32.mat                531,131 (extra), and 26,032
-celeba     img_align_celeba, list_eval_partition.txt (may be missing)      162,770 (partition 0), and 19,962 (2)
+celeba     img_align_celeba, list_eval_partition.txt and                   162,770 (partition 0), and 19,962 (2)
+           list_attr_celeba.txt (both may be missing)
 imagenet   ILSVRC 2012: train and val                                      1,281,167, and 50,000
 =========  ==============================================================  ========================================
 
@@ -17,13 +18,14 @@ published one is read all the same, with a warning: people pack these sets anew.
 
 from __future__ import annotations
 
-__all__ = ["Unofficial", "celeba", "cifar10", "imagenet", "mnist", "svhn"]
+__all__ = ["Unofficial", "attributes", "celeba", "cifar10", "imagenet", "mnist", "svhn"]
 
 import gzip
 import hashlib
 import os
 import re
 import warnings
+import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -34,7 +36,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ali.data import images, parquet
+from ali.data import images, matlab, parquet
 from ali.data.source import Data, Source
 from ali.errors import AliError
 
@@ -54,6 +56,7 @@ MD5 = {
     "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
     "extra_32x32.mat": "a93ce644f1a588dc4d68dda5feec44a7",
     "list_eval_partition.txt": "d32c9cbf5e040fd4025c592c306e6668",
+    "list_attr_celeba.txt": "75e246fa4810816ffd6ee81facbd244c",
 }
 
 DIGITS = tuple("0123456789")
@@ -81,11 +84,12 @@ def mnist(path: str, hold_out: float = 0.1) -> Data:
     names = [f"{part}-{kind}" for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
     folder = _folder(path, _has(chain(*(_spellings(name) for name in names))))
     if folder is None:
-        return _other(path, hold_out, "a folder with train-images-idx3-ubyte and its three companions, also packed (.gz)")
+        official = "a folder with train-images-idx3-ubyte and its three companions, also packed (.gz)"
+        return _checked(_other(path, hold_out, official), path, "mnist")
     train, test = _digits(folder, "train"), _digits(folder, "t10k")
     if train.x.shape[1:] != test.x.shape[1:]:
         raise AliError(f"{folder}: images of {train.x.shape[1:]} to learn from, but of {test.x.shape[1:]} in t10k-images-idx3-ubyte")
-    return Data(train, test)
+    return _checked(Data(train, test), path, "mnist")
 
 
 def cifar10(path: str, train: int = 45_000) -> Data:
@@ -111,7 +115,7 @@ def cifar10(path: str, train: int = 45_000) -> Data:
         official = "a folder with data_batch_1 to data_batch_5 and test_batch, or the same with .bin"
         if Path(path).is_dir() and not parquet.find(Path(path)) and _listed(Path(path)):
             raise AliError(f"{path}: pictures class by class have no first {train:,} rows; take `ali train images`, or {official}")
-        data = _other(path, 0.1, official)
+        data = _checked(_other(path, 0.1, official), path, "cifar10")
         return Data(data.train.rows(slice(0, train)), data.test)
     return Data(_joined(parts).rows(slice(0, train)), test)
 
@@ -121,8 +125,8 @@ def svhn(path: str, part: Literal["auto", "train", "extra", "train+extra"] = "au
 
     Arguments:
         path: a folder with test_32x32.mat and train_32x32.mat, extra_32x32.mat or both; or other images.
-        part: rows to learn from: extra (531,131; the authors' choice), train (73,257), train+extra, or auto: extra where the
-            file is there, else train.
+        part: rows to learn from, of .mat or Parquet files: extra (531,131; the authors' choice), train (73,257), train+extra, or
+            auto: extra where the file is there, else train.
         hold_out: share of the rows to hold out, where other images name no test part.
 
     Raises:
@@ -130,9 +134,7 @@ def svhn(path: str, part: Literal["auto", "train", "extra", "train+extra"] = "au
     """
     folder = _folder(path, _has(f"{name}_32x32.mat" for name in ("train", "extra", "test")))
     if folder is None:
-        if part not in ("auto", "train"):
-            raise AliError(f"{path}: part {part!r} is chosen among SVHN's .mat files, and there are none here")
-        return _other(path, hold_out, "a folder with test_32x32.mat and train_32x32.mat, extra_32x32.mat or both")
+        return _checked(_other_numbers(path, part, hold_out), path, "svhn")
     if part == "auto":
         part = "extra" if (folder / "extra_32x32.mat").exists() else "train"
     return Data(_joined([_numbers(folder / f"{name}_32x32.mat") for name in part.split("+")]), _numbers(folder / "test_32x32.mat"))
@@ -141,25 +143,37 @@ def svhn(path: str, part: Literal["auto", "train", "extra", "train+extra"] = "au
 def celeba(path: str, hold_out: float = 0.1) -> Data:
     """CelebA, 64 x 64 colour, cropped as the authors did: 162,770 faces to learn from, 19,962 held out (Liu et al. 2015).
 
-    The aligned pictures, 178 x 218, are made 64 x 78 (Lanczos) and rows 7 to 70 kept. The validation part is left out, and so
-    are the 40 attributes: several classes per row have no place in a source yet.
+    The aligned pictures, 178 x 218, are made 64 x 78 (Lanczos) and rows 7 to 70 kept. The validation part is left out.
 
     Arguments:
-        path: a folder with the folder img_align_celeba and, if you have it, list_eval_partition.txt; without, the parts are
-            known by the numbers of the pictures. Or other images.
+        path: a folder with the folder img_align_celeba and, if you have them, list_eval_partition.txt (without, the parts are
+            known by the numbers of the pictures) and list_attr_celeba.txt (the 40 attributes, made 0 and 1), or both in the
+            folders Eval and Anno beside. Or other images.
         hold_out: share of the rows to hold out, where other images name no test part.
 
     Raises:
-        AliError: a picture is missing, can not be read or has another size, or a part is empty.
+        AliError: a picture is missing, can not be read or has another size, a part is empty, or the attributes are no such list.
     """
     folder = _folder(path, _has(["img_align_celeba"]))
     if folder is None:
-        return _other(path, hold_out, "a folder with the folder img_align_celeba and list_eval_partition.txt", 64)
+        official = "a folder with the folder img_align_celeba and list_eval_partition.txt"
+        return _checked(_other(path, hold_out, official, 64), path, "celeba")
     pictures = folder / "img_align_celeba"
     if (pictures / "img_align_celeba").is_dir():  # as some archives unpack
         pictures = pictures / "img_align_celeba"
-    train, test = _faces(pictures, folder / "list_eval_partition.txt")
-    return Data(Source(_pictures(train, 64, _face)), Source(_pictures(test, 64, _face)))
+    parts, listed = _faces(pictures, _near(pictures, folder, "list_eval_partition.txt", "Eval")), {}
+    table = _near(pictures, folder, "list_attr_celeba.txt", "Anno")
+    if table is None:
+        listed = [{"notes": ("no list_attr_celeba.txt lies near the pictures: rows have no attributes",)}] * 2
+    else:
+        _compare(table, _md5(_read(table)).hexdigest(), table.name)
+        names, rows, values = attributes(table)
+        missing = next((file for part in parts for file in part if os.path.basename(file) not in rows), None)
+        if missing is not None:
+            raise AliError(f"{table}: has no line for {os.path.basename(missing)}")
+        chosen = [values[[rows[os.path.basename(file)] for file in part]].astype(np.float32) for part in parts]
+        listed = [{"y": y, "attributes": names} for y in chosen]
+    return Data(*(Source(_pictures(part, 64, _face), **beside) for part, beside in zip(parts, listed, strict=True)))
 
 
 def imagenet(path: str, size: int = 64, limit: int | None = None, hold_out: float = 0.1) -> Data:
@@ -182,6 +196,7 @@ def imagenet(path: str, size: int = 64, limit: int | None = None, hold_out: floa
     folder = _folder(path, lambda place: bool(_synsets(place / "train")))
     if folder is None:
         data = _other(path, hold_out, "a folder with the folders train (of folders n01440764, ...) and val", size)
+        data = _checked(data, path, "tiny_imagenet", size)
         return Data(*(part.rows(_spread(len(part), limit)) for part in data))
     if not (folder / "val").is_dir():
         raise AliError(f"{folder}: there is no folder val beside train")
@@ -223,6 +238,48 @@ def _other(path: str, hold_out: float, official: str, size: int | None = None) -
         if str(error).startswith(f"{path}: ") and Path(path).suffix not in (".npy", ".npz", ".parquet"):
             raise AliError(f"{error}; the official files, unpacked, would be {official}") from None
         raise
+
+
+def _other_numbers(path: str, part: str, hold_out: float) -> Data:
+    """House numbers that are in no .mat file: Parquet files are parts by their names, as .mat files are."""
+    place, known = Path(path), ("train", "extra")
+    files = parquet.find(place) if place.is_dir() else []
+    there = [name for name in known if any(file.name.lower().startswith(name) for file in files)]
+    if not there:
+        if part not in ("auto", "train"):
+            raise AliError(f"{path}: part {part!r} is chosen among SVHN's .mat files, or train-* and extra-*.parquet; none are here")
+        return _other(path, hold_out, "a folder with test_32x32.mat and train_32x32.mat, extra_32x32.mat or both")
+    train = (there[-1],) if part == "auto" else tuple(part.split("+"))
+    lacking = next((name for name in train if name not in there), None)
+    if lacking is not None:
+        raise AliError(f"{path}: no file called {lacking}-*.parquet is here")
+    return images.read(path, *parquet.parts(place, train=train), hold_out=hold_out)
+
+
+# What is no such data set is not read under its name: of each, sides in pixels (any, if asked for), colour, and its classes.
+FORMS: dict[str, tuple[tuple[int, ...], bool, int | None]] = {
+    "mnist": ((28, 32), False, 10),  # 32: padded, as LeNet has it
+    "cifar10": ((32,), True, 10),
+    "svhn": ((32,), True, 10),
+    "celeba": ((64,), True, None),
+    "tiny_imagenet": ((), True, None),
+}
+
+
+def _checked(data: Data, path: str, name: str, size: int | None = None) -> Data:
+    """Refuse images of another form or with more classes than the data set of this name has."""
+    sides, colour, classes = FORMS[name]
+    sides = sides or (size or 64,)
+    advice = f"take `ali train images {path}`"
+    for part in data:
+        height, width, *channels = part.x.shape[1:]
+        shown = f"{width} x {height} {'colour' if channels == [3] else 'grey'}"
+        if height != width or width not in sides or (channels == [3]) != colour:
+            form = f"{' or '.join(f'{side} x {side}' for side in sides)} {'colour' if colour else 'grey'}"
+            raise AliError(f"{path}: these are {shown} images; {name.replace('_', '-')} is {form}: {advice}")
+        if classes is not None and len(part.classes) > classes:
+            raise AliError(f"{path}: these images are of {len(part.classes)} classes; {name} has {classes}: {advice}")
+    return data
 
 
 def _read(file: Path) -> bytes:
@@ -380,22 +437,17 @@ def _objects(x: np.ndarray, y: np.ndarray, file: Path) -> Source:
 
 
 def _numbers(file: Path) -> Source:
-    from scipy.io import loadmat
-
     try:
         with open(file, "rb") as opened:
             md5 = hashlib.file_digest(opened, _md5).hexdigest()
-            opened.seek(0)
-            found = loadmat(opened, variable_names=["X", "y"])
+        found = matlab.read(file, {"X", "y"})
         x, y = found["X"], found["y"].ravel()
     except FileNotFoundError:
         raise AliError(f"{file}: is missing among the official files") from None
-    except Exception as error:  # damaged bytes raise anything
+    except (OSError, ValueError, KeyError, zlib.error) as error:
         raise AliError(f"{file}: not a MATLAB file with images X and labels y ({type(error).__name__}: {error})") from None
     if x.ndim != 4 or x.shape[:3] != (32, 32, 3) or x.dtype != np.uint8:
         raise AliError(f"{file}: expected X of shape (32, 32, 3, n) and type uint8, found {x.shape} and {x.dtype}")
-    if y.dtype.kind not in "iuf":
-        raise AliError(f"{file}: expected numbers as labels y, found type {y.dtype}")
     _check_labels(y, x.shape[3], 1, 10, file)
     _compare(file, md5, file.name)
     return Source(np.ascontiguousarray(x.transpose(3, 0, 1, 2)), y.astype(np.int64) % 10, DIGITS)
@@ -404,9 +456,49 @@ def _numbers(file: Path) -> Source:
 # CelebA and ImageNet: folders of pictures.
 
 
-def _faces(pictures: Path, partition: Path) -> tuple[list[str], list[str]]:
+def _near(pictures: Path, folder: Path, name: str, beside: str) -> Path | None:
+    """A file that belongs to CelebA: in the folder of pictures, beside or around it, or where the official archive has it."""
+    places = [pictures, *(place for place in pictures.parents if place.is_relative_to(folder)), Path(os.path.abspath(folder)).parent]
+    return next((file for place in places for file in (place / name, place / beside / name) if file.is_file()), None)
+
+
+def attributes(file: Path) -> tuple[tuple[str, ...], dict[str, int], np.ndarray]:
+    """CelebA's list of attributes: a line with their count, one with their names, then ``000001.jpg -1 1 ...`` for each picture.
+
+    Returns:
+        Their names, the row of each picture, and the attributes, bytes 0 and 1 of shape (rows, attributes).
+
+    Raises:
+        AliError: a line that is none of these, or a picture that stands there twice; the message names file and line.
+    """
+    rows: dict[str, int] = {}
+    values = bytearray()
+    known = {"-1": 0, "1": 1}
+    try:
+        with open(file, encoding="latin1") as lines:
+            count, names = next(lines, "").strip(), tuple(next(lines, "").split())
+            if not re.fullmatch(r"[0-9]{1,9}", count) or not names or len(set(names)) < len(names):
+                raise AliError(f"{file}: expected a line with the number of pictures and one with the names of attributes")
+            for number, line in enumerate(lines, 3):
+                if not line.strip():
+                    continue
+                picture, *cells = line.split()
+                if len(cells) != len(names) or not known.keys() >= set(cells):
+                    raise AliError(f"{file}, line {number}: expected a picture and {len(names)} times -1 or 1, found {line.strip()[:60]!r}")
+                if picture in rows:
+                    raise AliError(f"{file}, line {number}: {picture} has a line already")
+                rows[picture] = len(rows)
+                values += bytes(known[cell] for cell in cells)
+    except OSError as error:
+        raise AliError(f"{file}: can not be read ({error})") from None
+    if len(rows) != int(count):
+        raise AliError(f"{file}: announces {int(count):,} pictures, it has lines for {len(rows):,}")
+    return names, rows, np.frombuffer(bytes(values), np.uint8).reshape(len(rows), len(names))
+
+
+def _faces(pictures: Path, partition: Path | None) -> tuple[list[str], list[str]]:
     """The pictures of the training and of the test part, in the order of their numbers."""
-    if partition.exists():
+    if partition is not None:
         content = _read(partition)
         _compare(partition, _md5(content).hexdigest(), partition.name)
         lines = [line.split() for line in content.decode("latin1").splitlines() if line.strip()]

@@ -26,6 +26,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ali.data.labels import Label
 from ali.errors import AliError
 
 Crop = Literal["centre", "none"]
@@ -39,11 +40,11 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R 601-2, as Pillow's
 
 
 class Picture(NamedTuple):
-    """A picture that is still to be read: where it stands, in words; its file, or the bytes of one; its class."""
+    """A picture that is still to be read: where it stands, in words; its file, or the bytes of one; its class or its attributes."""
 
     where: str
     file: Path | bytes | None
-    label: int | str | None = None
+    label: Label = None
 
     @contextmanager
     def open(self) -> Iterator[Image.Image]:
@@ -67,10 +68,12 @@ class Part:
     Arguments:
         pictures: goes through them, as often as it is called.
         classes: names of the classes by number, where labels are numbers and have names.
+        attributes: their names, where labels are attributes.
     """
 
     pictures: Callable[[], Iterable[Picture]]
     classes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
 
 
 def check_size(size: int | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Batch", "Data", "Source", "split", "stream"]
+__all__ = ["Batch", "Data", "Source", "check_share", "split", "stream"]
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -57,6 +57,10 @@ class Source:
         x = self.x[index] if isinstance(self.x, np.ndarray) else self.x.select(index)
         return replace(self, x=x, y=None if self.y is None else self.y[index])
 
+    def labelled(self) -> np.ndarray:
+        """Numbers of the rows whose class is known."""
+        return np.flatnonzero(self.y >= 0) if self.y is not None and self.y.ndim == 1 else np.array([], np.int64)
+
     def fingerprint(self) -> str:
         """A hash of every row, by which a resumed run knows its data again."""
         digest = hashlib.sha256(f"{self.x.dtype} {self.x.shape}".encode())
@@ -81,11 +85,17 @@ def split(source: Source, hold_out: float, seed: int = 0) -> Data:
     """
     if len(source) < 2:
         raise AliError(f"the data has {len(source)} row(s): training needs at least 2, one to learn from and one to hold out")
-    if not 0 < hold_out < 1:
-        raise AliError(f"hold_out is a share of the rows between 0 and 1, got {hold_out}")
+    check_share(hold_out)
     held = min(max(1, round(hold_out * len(source))), len(source) - 1)
     order = np.random.default_rng(seed).permutation(len(source))
     return Data(source.rows(np.sort(order[held:])), source.rows(np.sort(order[:held])))
+
+
+def check_share(hold_out: float) -> None:
+    """Refuse a share of the rows to hold out that holds out none or all of them."""
+    if not 0 < hold_out < 1:
+        advice = "a run is measured on rows that it never saw: take a small share, such as 0.01, or name a test part in the data"
+        raise AliError(f"hold_out is a share of the rows between 0 and 1, got {hold_out}; {advice}")
 
 
 def stream(

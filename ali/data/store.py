@@ -1,7 +1,7 @@
 """Images decoded once, into plain ``.npy`` files that are read row by row: for data that does not fit into memory.
 
 A store is a folder: ``train-x.npy``, ``test-x.npy`` (bytes, (n, height, width[, 3])), ``train-y.npy``, ``test-y.npy`` where there
-are classes, and ``store.json``. It is written by ``ali prepare`` and opened by ``ali train images``.
+are classes or attributes, and ``store.json``. It is written by ``ali prepare`` and opened by ``ali train images``.
 
 Rows are read with plain reads, not through a memory map: neither memory nor address space grows with the data.
 """
@@ -115,16 +115,19 @@ def open_store(place: Path) -> Data:
 
     try:
         described = json.loads((place / NAME).read_text(encoding="utf-8"))
-        classes, notes = tuple(described["classes"]), tuple(described["notes"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        classes, attributes, notes = (tuple(described.get(key, ())) for key in ("classes", "attributes", "notes"))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise AliError(f"{place / NAME}: broken ({error}); prepare it again") from None
     parts = []
     for part in ("train", "test"):
         x = Stored(place / f"{part}-x.npy")
         y = None
         if (place / f"{part}-y.npy").exists():
-            y = np.load(place / f"{part}-y.npy", allow_pickle=False)
-            if y.shape != (len(x),):
+            try:
+                y = np.load(place / f"{part}-y.npy", allow_pickle=False)
+            except (OSError, ValueError) as error:
+                raise AliError(f"{place / f'{part}-y.npy'}: not a readable .npy file ({error}); prepare it again") from None
+            if y.shape != ((len(x), len(attributes)) if attributes else (len(x),)):
                 raise AliError(f"{place}: {len(x):,} images in {part}, but labels of shape {y.shape}; prepare it again")
-        parts.append(Source(x, y, classes, notes=notes))
+        parts.append(Source(x, y, classes, attributes, notes=notes))
     return Data(*parts)

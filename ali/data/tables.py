@@ -7,18 +7,19 @@ of the same names, types and categories. In messages the first row below the hea
 
 from __future__ import annotations
 
-__all__ = ["Column", "describe_frame", "from_matrix", "number_columns", "read", "table", "to_matrix"]
+__all__ = ["Column", "describe_frame", "finite", "from_matrix", "number_columns", "read", "table", "to_matrix"]
 
 import csv
 import math
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ali.data import arrays
+from ali.data import arrays, labels
 from ali.data.source import Data, Source, split
 from ali.errors import AliError
 
@@ -68,7 +69,7 @@ def table(
 
     Arguments:
         path: a .csv (or .tsv, .txt), .parquet, .npy or .npz file.
-        label: a column of classes: it is not learned, only used to evaluate.
+        label: a column of classes: it is not learned, only used to evaluate; an empty cell is a row without a class.
         drop: columns to leave out, separated by commas.
         categories: columns of numbers that stand for categories, separated by commas.
         delimiter: between the cells of a CSV line; found out if not given.
@@ -84,17 +85,16 @@ def table(
         if name not in rows.column_names:
             raise AliError(f"{path}: no column {name!r}; its columns are {', '.join(rows.column_names)}")
     rows = rows.drop_columns(_names(drop))
-    y, classes = None, ()
+    y, classes, notes = None, (), ()
     if label:
-        column = rows.column(label)
-        if column.null_count:
-            raise AliError(f"{path}: label column {label!r} is empty in row {_first_missing(column) + 1}")
-        names, y = np.unique(np.array([str(cell) for cell in column.to_pylist()]), return_inverse=True)
-        classes, rows = tuple(str(name) for name in names), rows.drop_columns([label])
+        y, classes = labels.numbered(rows.column(label).to_pylist())
+        if not classes:
+            raise AliError(f"{path}: label column {label!r} is empty in every row")
+        notes, rows = tuple(labels.unlabelled(y)), rows.drop_columns([label])
     if not rows.column_names:
         raise AliError(f"{path}: no column is left to learn from")
     columns = _describe(rows, set(_names(categories)), path)
-    return split(Source(to_matrix(rows, columns, path), y, classes, columns=columns), hold_out)
+    return split(Source(to_matrix(rows, columns, path), y, classes, columns=columns, notes=notes), hold_out)
 
 
 def number_columns(n: int) -> tuple[Column, ...]:
@@ -107,7 +107,7 @@ def describe_frame(rows: Any, y: np.ndarray | None = None) -> Source:
 
     Arguments:
         rows: anything that pyarrow takes for a table: a data frame of pandas or polars, a dict of lists.
-        y: class numbers or names, one per row, or None.
+        y: class numbers or names, one per row, -1 or None where it is unknown; or None.
     """
     frame = _frame(rows, "data")
     columns = _describe(frame, set(), "data")
@@ -116,8 +116,8 @@ def describe_frame(rows: Any, y: np.ndarray | None = None) -> Source:
         return Source(x, columns=columns)
     if len(y) != len(x):
         raise AliError(f"data: {len(x)} rows, but {len(y)} labels")
-    names, numbers = np.unique(np.array([str(name) for name in y]), return_inverse=True)
-    return Source(x, numbers, tuple(str(name) for name in names), columns=columns)
+    numbers, classes = labels.numbered(None if isinstance(name, int | np.integer) and name == -1 else name for name in y)
+    return Source(x, numbers, classes, columns=columns, notes=tuple(labels.unlabelled(numbers)))
 
 
 def read(path: str, delimiter: str | None = None, encoding: str | None = None) -> pa.Table:
@@ -215,9 +215,11 @@ def _read_csv(file: Path, delimiter: str | None, encoding: str | None) -> pa.Tab
     if len(delimiter) != 1:
         raise AliError(f"a delimiter is one character, got {delimiter!r}")
     try:
-        lines = [(number, line) for number, line in enumerate(csv.reader(text.splitlines(keepends=True), delimiter=delimiter), 1) if line]
-    except csv.Error as error:
+        lines = [(number, line) for number, line in enumerate(csv.reader(StringIO(text, newline=""), delimiter=delimiter), 1) if line]
+    except (csv.Error, ValueError) as error:
         raise AliError(f"{file}: not a readable CSV file ({error})") from None
+    if not lines:
+        raise AliError(f"{file}: the file is empty")
     names = [name.strip() for name in lines[0][1]]
     for number, line in lines:
         if len(line) != len(names):
@@ -225,7 +227,7 @@ def _read_csv(file: Path, delimiter: str | None, encoding: str | None) -> pa.Tab
                 f"{file}, line {number}: {len(line)} cells, but the header has {len(names)}; "
                 f"if the delimiter is not {delimiter!r}, say which with --delimiter"
             )
-    if len(names) > 1 and all(_number(name) is not None for name in names):
+    if len(names) > 1 and all(finite(name) is not None for name in names):
         raise AliError(
             f"{file}: the first line holds numbers ({', '.join(names[:3])}, ...), not the names of columns: put a header above it"
         )
@@ -266,7 +268,7 @@ def _describe(rows: pa.Table, categories: set[str], where: str) -> tuple[Column,
                 useless.append((name, f"has {len(different):,} different texts among {len(cells):,} rows: no categories"))
             columns.append(Column(name, "category", tuple(sorted(different)), missing))
         else:
-            columns.append(Column(name, kind, (), missing, _decimals(np.array([_number(cell) for cell in present], dtype=float))))
+            columns.append(Column(name, kind, (), missing, _decimals(np.array([finite(cell) for cell in present], dtype=float))))
     if useless:
         why = "; ".join(f"column {name!r} {reason}" for name, reason in useless)
         raise AliError(f"{where}: {why}. Nothing can be learned there: leave out with --drop {','.join(name for name, _ in useless)}")
@@ -276,7 +278,7 @@ def _describe(rows: pa.Table, categories: set[str], where: str) -> tuple[Column,
 def _kind(cells: list[Any], present: list[Any], name: str, where: str) -> Literal["number", "integer", "category", "boolean"]:
     if all(isinstance(cell, bool | np.bool_) for cell in present) or {str(cell).lower() for cell in present} <= {"true", "false"}:
         return "boolean"
-    numbers = [_number(cell) for cell in present]
+    numbers = [finite(cell) for cell in present]
     words = [cell for cell, number in zip(present, numbers, strict=True) if number is None]
     if not words:
         return "integer" if all(float(number).is_integer() for number in numbers if number is not None) else "number"
@@ -306,20 +308,20 @@ def _cells(cells: Any, column: Column, where: str) -> np.ndarray:
                 raise AliError(f"{where}: column {column.name!r}, row {row + 1}: {cell!r} was never seen; it knows {', '.join(places)}")
             values[row] = places[key]
         else:
-            number = _number(cell)
+            number = finite(cell)
             if number is None:
                 raise AliError(f"{where}: column {column.name!r}, row {row + 1}: {cell!r} is not a finite number")
             values[row] = number
     return values
 
 
-def _number(cell: Any) -> float | None:
+def finite(cell: Any) -> float | None:
     """A finite number, or None."""
     if isinstance(cell, bool):
         return None
     try:
         value = float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return value if np.isfinite(value) else None
 
@@ -331,10 +333,6 @@ def _decimals(x: np.ndarray) -> int | None:
 
 def _is_missing(cell: Any) -> bool:
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
-
-
-def _first_missing(column: Any) -> int:
-    return next(row for row, cell in enumerate(column.to_pylist()) if _is_missing(cell))
 
 
 def _names(listed: str) -> list[str]:

@@ -6,6 +6,7 @@ __all__ = ["evaluate"]
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     Returns:
         ``reconstruction_mse``, ``variance``, ``mse_share`` (their ratio), ``two_sample`` (0.5 is ideal), ``q_z`` (sliced
         Wasserstein distance of the training rows' codes, drawn, to the prior), ``q_z_floor`` (of as many draws from the
-        prior itself); with classes ``label_kept``, ``label_kept_ceiling`` (the originals themselves), ``nn_codes`` and
+        prior itself); of the rows whose class is known ``label_kept``, ``label_kept_ceiling`` (the originals themselves), ``nn_codes`` and
         ``nn_pixels``; ``pca_share`` (``mse_share`` of PCA with as many components as the code has, ``pca_components``; where
         that is fewer than the data has); of the samples ``frechet``, ``kernel``, ``precision``, ``recall``, ``density`` and ``coverage``
         (:func:`ali.evaluation.metrics.prdc`), ``memorisation`` (nearest training rows; 1 is right), with what as many
@@ -77,13 +78,15 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     values |= _samples(model, train, test, x_tilde, scaled, seed)
     if model.columns:
         values |= _table(model, train, test, x_tilde, scaled, seed)
-    if train.y is not None and test.y is not None:
-        near = metrics.nearest_neighbour_accuracy
-        raw = near(scaled(train.x), train.y, scaled(x), test.y)
+    taught, asked = train.labelled(), test.labelled()
+    if train.y is not None and test.y is not None and len(taught) and len(asked):
+        near = partial(metrics.nearest_neighbour_accuracy, train_y=train.y[taught], test_y=test.y[asked])
+        known, unseen = train.x[taught], x[asked]
+        raw = near(scaled(known), test=scaled(unseen))
         values |= {
-            "label_kept": near(scaled(train.x), train.y, scaled(x_hat), test.y),
+            "label_kept": near(scaled(known), test=scaled(x_hat[asked])),
             "label_kept_ceiling": raw,
-            "nn_codes": near(model.encode(train.x), train.y, model.encode(x), test.y),
+            "nn_codes": near(model.encode(known), test=model.encode(unseen)),
             "nn_pixels": raw,
         }
     shape = model.config["data"].get("shape") if model.config["dataset"] == "mixture" else None

@@ -13,7 +13,7 @@ def latent(z: np.ndarray, y: np.ndarray | None, classes: tuple[str, ...] = ()) -
 
     Arguments:
         z: codes, (n, d).
-        y: class numbers, (n,), or None.
+        y: class numbers, (n,), -1 for unknown, or None.
         classes: their names.
     """
     title = "codes z"
@@ -75,4 +75,6 @@ def _scatter(axes, points: np.ndarray, y: np.ndarray | None, classes: int) -> No
 def _colour(y: np.ndarray, classes: int) -> np.ndarray:
     from matplotlib import colormaps
 
-    return colormaps["tab10"](y) if classes <= 10 else colormaps["Spectral"](y / max(1, classes - 1))
+    colours = colormaps["tab10"](y) if classes <= 10 else colormaps["Spectral"](y / max(1, classes - 1))
+    colours[y < 0] = (0.8, 0.8, 0.8, 1)  # the class is not known
+    return colours

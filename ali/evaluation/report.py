@@ -93,16 +93,18 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
         _images(model, test, maximum, seed, show)
     elif model.shape == (2,):
         points, z = some(data.test, 4000), np.random.default_rng(seed).standard_normal((4000, model.latent)).astype(np.float32)
+        y = points.y if len(points.labelled()) else None
         panels = {
-            "held-out x": (points.x, points.y),
-            "codes z_hat": (model.encode(points.x, draw=True, seed=seed)[:, :2], points.y),
-            "reconstructions": (model.reconstruct(points.x, draw=True, seed=seed), points.y),
+            "held-out x": (points.x, y),
+            "codes z_hat": (model.encode(points.x, draw=True, seed=seed)[:, :2], y),
+            "reconstructions": (model.reconstruct(points.x, draw=True, seed=seed), y),
             "samples": (model.decode(z), None),
         }
         show("In the plane", "Data, the codes inferred from it, its reconstructions, and samples from the prior.", "plane.png",
              figures.plane(panels, len(model.classes)))  # fmt: skip
-    about = "Where the encoder puts held-out rows" + (", coloured by class; it never saw a class." if test.y is not None else ".")
-    show("Latent space", about, "latent.png", figures.latent(model.encode(test.x), test.y, model.classes))
+    y = test.y if len(test.labelled()) else None
+    about = "Where the encoder puts held-out rows" + (", coloured by class; it never saw a class." if y is not None else ".")
+    show("Latent space", about, "latent.png", figures.latent(model.encode(test.x), y, model.classes))
     frames = sorted((run / "samples").glob("step-*.png"))
     if frames:
         pictures.animate(frames, out / "samples.gif")

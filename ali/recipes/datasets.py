@@ -110,7 +110,7 @@ DATASETS: dict[str, Dataset] = {
     "celeba": Dataset(
         "CelebA, 64 x 64 colour (Table 5)",
         "official:celeba",
-        needs="a folder with the official img_align_celeba and list_eval_partition.txt; or pictures, Parquet "
+        needs="a folder with the official img_align_celeba, list_eval_partition.txt and list_attr_celeba.txt; or pictures, Parquet "
         "files, .npz, hub:flwrlabs/celeba",
         modern={"latent": 128, "width": 64, "batch_size": 100, "epochs": 50},
         paper={"networks": "celeba", "latent": 256, "epochs": 123},
