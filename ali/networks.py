@@ -16,6 +16,7 @@ import abc
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -33,21 +34,26 @@ class Conditional(nn.Module, abc.ABC):
 class Gaussian(Conditional):
     r"""A diagonal normal whose moments a network computes (eq. 2).
 
-    .. math:: q(z | x) = \mathcal{N}(\mu(x), \sigma^2(x) I), \quad \log \sigma(x) = h(x) + \log \sigma_0
+    .. math:: q(z | x) = \mathcal{N}(\mu(x), \sigma^2(x) I), \quad \log \sigma(x) = s - \mathrm{softplus}(s - h(x) - \log \sigma_0)
+
+    Without a bound s (the paper), :math:`\log \sigma = h + \log \sigma_0`; well below s it is nearly that anyway.
 
     Arguments:
         network: (n, ...) to (n, 2d): first the means, then :math:`h`.
         log_sigma_0: initial :math:`\log \sigma`. The authors' 0 gives no faithful reconstructions for long,
             because x and a noisy z can match jointly while they stay nearly independent (Li et al. 2017, ALICE).
+        bound: s, the largest :math:`\log \sigma`: a game that goes astray for some steps can otherwise take it to where its
+            exponential overflows.
     """
 
-    def __init__(self, network: nn.Module, log_sigma_0: float = 0.0):
+    def __init__(self, network: nn.Module, log_sigma_0: float = 0.0, bound: float | None = None):
         super().__init__()
-        self.network, self.log_sigma_0 = network, log_sigma_0
+        self.network, self.log_sigma_0, self.bound = network, log_sigma_0, bound
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> DiagonalNormal:
         mu, h = self.network(u, *others).chunk(2, dim=1)
-        return DiagonalNormal(mu, h + self.log_sigma_0)
+        log_sigma = h + self.log_sigma_0
+        return DiagonalNormal(mu, log_sigma if self.bound is None else self.bound - F.softplus(self.bound - log_sigma))
 
 
 class Deterministic(Conditional):

@@ -38,6 +38,8 @@ from ali.games.game import Game, judge
 from ali.networks import Conditional
 from ali.objectives import Objective, gradient_penalty, nonsaturating, refuse_batch_norm
 
+ABOVE = 0.1  # weight of the cycle from levels above the bottom, as a share of the bottom's
+
 
 class HALI(Game):
     r"""ALI with a ladder of codes.
@@ -49,7 +51,8 @@ class HALI(Game):
         prior: p(z_L).
         objective: what the two players want of D's logits (:mod:`ali.objectives`).
         penalty: :math:`\gamma` of R1 + R2 on the tuple; 0 leaves it out.
-        cycle: weight of the reconstruction error :math:`\|x - \hat x_l\|^2`, mean over x's components and over levels l.
+        cycle: weight of the reconstruction error :math:`\|x - \hat x_1\|^2` from the bottom level, mean over x's components; from each
+            level above it counts a tenth of that: the bottom is to be faithful, the top to keep what matters.
         regression: weight of the codes' error :math:`\|z_l - \hat z_l(\tilde x)\|^2`, mean over components and levels; only the encoders
             learn from it.
         skip: every encoder sees x itself, as on the slides.
@@ -97,7 +100,8 @@ class HALI(Game):
             loss_d = loss_d + 2 * self.penalty * gradient_penalty(self.discriminator, *both)
         if self.cycle:
             back = [self._descend(z_hat[level], level + 1)[0] for level in range(self.levels)]
-            loss_g = loss_g + self.cycle * torch.stack([F.mse_loss(x_hat, x) for x_hat in back]).mean()
+            weights = [1.0] + [ABOVE] * (self.levels - 1)
+            loss_g = loss_g + self.cycle * sum(w * F.mse_loss(x_hat, x) for w, x_hat in zip(weights, back, strict=True))
         if self.regression:
             again = self._climb(x_tilde.detach())
             errors = [F.mse_loss(inferred, drawn.detach()) for inferred, drawn in zip(again, z, strict=True)]
@@ -119,7 +123,7 @@ class HALI(Game):
             z = p.rsample() if draw else p.mean
         return self.decoders[0](z)
 
-    def descend(self, z: Float[Tensor, "n d"], to: int) -> Float[Tensor, "n d"]:
+    def descend(self, z: Float[Tensor, "n d"], to: int) -> Float[Tensor, "n _"]:
         """Draw z_to given the top code."""
         return z if to == self.levels else self._descend(z, self.levels)[to]
 

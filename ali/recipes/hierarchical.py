@@ -32,7 +32,7 @@ def hali(
         climb: what the encoders above the first see: the code below, q(z2 | z1), or the data, q(z2 | x), as on the slides.
         objective: what the players want of D: nonsaturating (eq. 4), minimax (eq. 1), relativistic or hinge.
         penalty: weight of R1 + R2 on tuples (x, z1, ...); 0 for none.
-        cycle: weight of the reconstruction error in x (mean square over all levels); 0 for none.
+        cycle: weight of the reconstruction error in x from the bottom level (mean square), a tenth of it from those above; 0 for none.
         regression: weight of the error in the codes (mean square over all levels, encoders only); 0 for none.
     """
     from ali import games, objectives

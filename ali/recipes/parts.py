@@ -67,6 +67,7 @@ def shared(
     """
 
 
+SIGMA_BOUND = 2.0  # largest log sigma of a Gaussian conditional; codes have about unit variance
 SHARED = {name: p.default for name, p in inspect.signature(shared).parameters.items()}
 
 
@@ -121,7 +122,7 @@ class Parts:
             sees: numbers e that join before the last layer: of a label's embedding.
             log_sigma_0: initial log sigma of the Gaussian family; by default 0 for the paper's face, -3 for the modern one.
         """
-        from ali.networks import Deterministic, Gaussian, ImplicitConditional, Joined
+        from ali.networks import Deterministic, ImplicitConditional, Joined
         from ali.table import build
 
         codes = codes or self.latent
@@ -136,7 +137,7 @@ class Parts:
         else:
             network = build(rows.G_z, shape, (outputs,), **self._options, **untied)
         if family == "gaussian":
-            return Gaussian(network, log_sigma_0=(0.0 if self.paper else -3.0) if log_sigma_0 is None else log_sigma_0)
+            return self._gaussian(network, -3.0 if log_sigma_0 is None else log_sigma_0)
         return ImplicitConditional(network, noise) if family == "implicit" else Deterministic(network)
 
     def decoder(self, *, codes: int | None = None, sees: int = 0) -> Conditional:
@@ -214,7 +215,7 @@ class Parts:
             codes: of each level, from the bottom up: maps (conv; the top one is a vector), or numbers (mlp).
             skip: every encoder sees x itself.
         """
-        from ali.networks import Deterministic, Gaussian, Ladder
+        from ali.networks import Deterministic, Ladder
         from ali.table import build
         from ali.tables import generic
 
@@ -232,7 +233,7 @@ class Parts:
         encoders, decoders, stacks = [], [], []
         for number, level in enumerate(levels):
             code, seen = math.prod(level.code), shape if skip or number == 0 else level.below
-            encoders.append(Gaussian(build(level.G_z, seen, (2 * code,), **options), 0.0 if self.paper else -3.0))
+            encoders.append(self._gaussian(build(level.G_z, seen, (2 * code,), **options), -3.0))
             if number == 0:
                 decoders.append(
                     Deterministic(
@@ -242,7 +243,7 @@ class Parts:
                     )
                 )
             else:
-                decoders.append(Gaussian(build(level.G_x, level.code, (2 * math.prod(level.below),), **options)))
+                decoders.append(self._gaussian(build(level.G_x, level.code, (2 * math.prod(level.below),), **options), 0.0))
             stacks.append(build(level.D, level.seen, **options))
         # What D's last stack makes, and the top code beside it.
         return encoders, decoders, Ladder(stacks, self._head(self._rows(1), stacks[-1].size + codes[-1], 1))
@@ -267,6 +268,12 @@ class Parts:
         }
         rate = train.constant if self.paper else train.hold_then_cosine
         return Run(game, dict(optimizers), given["batch_size"], given["epochs"], rate, given["ema"], labelled)
+
+    def _gaussian(self, network: nn.Module, log_sigma_0: float) -> Conditional:
+        """As the authors have it, or with a smaller initial sigma, which can not overflow."""
+        from ali.networks import Gaussian
+
+        return Gaussian(network) if self.paper else Gaussian(network, log_sigma_0, SIGMA_BOUND)
 
     @property
     def _options(self) -> dict[str, Any]:
