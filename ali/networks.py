@@ -22,12 +22,15 @@ __all__ = [
     "Homoscedastic",
     "ImplicitConditional",
     "Joined",
+    "Ladder",
     "Unary",
 ]
 
 import abc
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -45,21 +48,26 @@ class Conditional(nn.Module, abc.ABC):
 class Gaussian(Conditional):
     r"""A diagonal normal whose moments a network computes (eq. 2).
 
-    .. math:: q(z | x) = \mathcal{N}(\mu(x), \sigma^2(x) I), \quad \log \sigma(x) = h(x) + \log \sigma_0
+    .. math:: q(z | x) = \mathcal{N}(\mu(x), \sigma^2(x) I), \quad \log \sigma(x) = s - \mathrm{softplus}(s - h(x) - \log \sigma_0)
+
+    Without a bound s (the paper), :math:`\log \sigma = h + \log \sigma_0`; well below s it is nearly that anyway.
 
     Arguments:
         network: (n, ...) to (n, 2d): first the means, then :math:`h`.
         log_sigma_0: initial :math:`\log \sigma`. The authors' 0 gives no faithful reconstructions for long,
             because x and a noisy z can match jointly while they stay nearly independent (Li et al. 2017, ALICE).
+        bound: s, the largest :math:`\log \sigma`: a game that goes astray for some steps can otherwise take it to where its
+            exponential overflows.
     """
 
-    def __init__(self, network: nn.Module, log_sigma_0: float = 0.0):
+    def __init__(self, network: nn.Module, log_sigma_0: float = 0.0, bound: float | None = None):
         super().__init__()
-        self.network, self.log_sigma_0 = network, log_sigma_0
+        self.network, self.log_sigma_0, self.bound = network, log_sigma_0, bound
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> DiagonalNormal:
         mu, h = self.network(u, *others).chunk(2, dim=1)
-        return DiagonalNormal(mu, h + self.log_sigma_0)
+        log_sigma = h + self.log_sigma_0
+        return DiagonalNormal(mu, log_sigma if self.bound is None else self.bound - F.softplus(self.bound - log_sigma))
 
 
 class Deterministic(Conditional):
@@ -270,6 +278,28 @@ class Unary(nn.Module):
     def forward(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"]) -> Float[Tensor, "n 3"]:
         f, h = self.f(x).flatten(1), self.h(z).flatten(1)
         return torch.cat([s.flatten(1) for s in (self.s_x(f), self.s_z(h), self.joint(torch.cat([f, h], 1)))], 1)
+
+
+class Ladder(nn.Module):
+    r"""D(x, z_1, ..., z_L): a stack climbs from x, and meets each code where its own features have that code's size.
+
+    .. math:: h_0 = x, \quad h_l = [f_l(h_{l - 1}), z_l], \quad \rho = g(h_L)
+
+    Arguments:
+        stacks: :math:`f_1, \dots, f_L`: (n, c, ...) to (n, c', ...).
+        joint: g, (n, c, ...) to (n, 1, ...), built with ``logits=True``.
+    """
+
+    def __init__(self, stacks: Sequence[Network], joint: Network):
+        super().__init__()
+        self.stacks, self.joint = nn.ModuleList(stacks), joint
+
+    def forward(self, x: Float[Tensor, "n ..."], *z: Float[Tensor, "n _"]) -> Float[Tensor, " n"]:
+        h = x
+        for stack, code in zip(self.stacks, z, strict=True):
+            features = stack(h)
+            h = torch.cat([features, code.reshape(len(code), -1, *features.shape[2:])], 1)
+        return _logits(self.joint(h))
 
 
 def _logits(outputs: Tensor) -> Tensor:

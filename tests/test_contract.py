@@ -27,6 +27,7 @@ BLIND = {name: r"discriminator\.d_xz\.\d+\.bias" for name in ("ali", "bigan", "c
 BLIND |= {
     "gan": r"discriminator\.head\.\d+\.bias",
     "latent_regressor": r"discriminator\.head\.\d+\.bias",
+    "hali": r"discriminator\.joint\.\d+\.bias",
     "infogan": r"critic\.head\.\d+\.bias",
     "vae_gan": r"discriminator\.head\.\d+\.bias",
     "alad": r"(discriminator_xz\.d_xz|discriminator_xx\.head|discriminator_zz\.head)\.\d+\.bias",

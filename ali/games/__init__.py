@@ -7,6 +7,7 @@ ALI              2017  Dumoulin et al., Adversarially Learned Inference (arXiv:1
 BiGAN            2017  Donahue et al., Adversarial Feature Learning (arXiv:1605.09782)
 ConditionalALI   2017  Dumoulin et al., Adversarially Learned Inference, eq. 7 (arXiv:1606.00704)
 SemiSupervised   2017  ALI with few labels: section 4.3 of the paper (arXiv:1606.00704)
+HALI             2018  Belghazi et al., Hierarchical Adversarially Learned Inference (arXiv:1802.01071)
 PostHoc          2017  an encoder for a decoder that is finished: section 4.4 of the paper (arXiv:1606.00704)
 LatentRegressor  2017  a GAN and a regression of its codes: section 2.2 of the paper (arXiv:1606.00704)
 GAN              2014  Goodfellow et al., Generative Adversarial Nets (arXiv:1406.2661)
@@ -34,6 +35,7 @@ from ali.games.egbad import EGBAD as EGBAD
 from ali.games.game import Game as Game
 from ali.games.game import parameters as parameters
 from ali.games.gan import GAN as GAN
+from ali.games.hali import HALI as HALI
 from ali.games.infogan import InfoGAN as InfoGAN
 from ali.games.k_plus_one import KPlusOne as KPlusOne
 from ali.games.latent_regressor import LatentRegressor as LatentRegressor
@@ -48,6 +50,7 @@ GAMES = (
     BiGAN,
     ConditionalALI,
     SemiSupervised,
+    HALI,
     PostHoc,
     LatentRegressor,
     GAN,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 __all__ = [
     "Classifies",
+    "Climbs",
     "Conditions",
     "Game",
     "Generates",
@@ -103,6 +104,19 @@ class Scores(Protocol):
     """A game that finds rows strange: an anomaly score, shape (n,), higher = stranger."""
 
     def score(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]: ...
+
+
+@runtime_checkable
+class Climbs(Protocol):
+    """A game with a ladder of codes, levels 1 (nearest to the data) to ``levels``; its plain encode and decode mean the top one."""
+
+    levels: int
+
+    def encode(self, x: Float[Tensor, "n ..."], level: int | None = None) -> Distribution: ...
+
+    def decode(self, z: Float[Tensor, "n d"], level: int | None = None, draw: bool = False) -> Distribution: ...
+
+    def descend(self, z: Float[Tensor, "n d"], to: int) -> Float[Tensor, "n _"]: ...
 
 
 def parameters(game: Game, player: str) -> list[nn.Parameter]:

@@ -22,6 +22,7 @@ from ali.recipes.datasets import Dataset as Dataset
 from ali.recipes.datasets import defaults as defaults
 from ali.recipes.encoders import latent_regressor, post_hoc
 from ali.recipes.generative import dcgan, gan
+from ali.recipes.hierarchical import hali
 from ali.recipes.infogan import infogan
 from ali.recipes.labelled import k_plus_one, semi_supervised, supervised
 from ali.recipes.parts import TABLES as TABLES
@@ -52,4 +53,5 @@ RECIPES: dict[str, Callable[..., Run]] = {
     "dcgan": dcgan,
     "latent_regressor": latent_regressor,
     "post_hoc": post_hoc,
+    "hali": hali,
 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ali.distributions import StandardNormal
     from ali.games import Game
-    from ali.networks import Conditional, Critic, Discriminator, Unary
+    from ali.networks import Conditional, Critic, Discriminator, Ladder, Unary
     from ali.table import Network
     from ali.tables.generic import Rows
 
@@ -68,6 +68,7 @@ def shared(
     """
 
 
+SIGMA_BOUND = 2.0  # largest log sigma of a Gaussian conditional; codes have about unit variance
 SHARED = {name: p.default for name, p in inspect.signature(shared).parameters.items()}
 
 
@@ -122,7 +123,7 @@ class Parts:
             sees: numbers e that join before the last layer: of a label's embedding.
             log_sigma_0: initial log sigma of the Gaussian family; by default 0 for the paper's face, -3 for the modern one.
         """
-        from ali.networks import Deterministic, Gaussian, ImplicitConditional, Joined
+        from ali.networks import Deterministic, ImplicitConditional, Joined
         from ali.table import build
 
         codes = codes or self.latent
@@ -139,7 +140,7 @@ class Parts:
         else:
             network = build(rows.G_z, shape, (outputs,), **self._options, **untied)
         if family == "gaussian":
-            return Gaussian(network, log_sigma_0=(0.0 if self.paper else -3.0) if log_sigma_0 is None else log_sigma_0)
+            return self._gaussian(network, -3.0 if log_sigma_0 is None else log_sigma_0)
         return ImplicitConditional(network, noise) if family == "implicit" else Deterministic(network)
 
     def decoder(self, family: str = "deterministic", *, codes: int | None = None, sees: int = 0) -> Conditional:
@@ -167,20 +168,25 @@ class Parts:
             codes, sees: as for :meth:`decoder`.
             output: last nonlinearity, if not that of the network's range.
         """
-        import torch
-
-        from ali import layers
         from ali.networks import Joined
         from ali.table import build
 
         rows, size = self._rows(1, output), (codes or self.latent) + sees
         g = build(rows.G_x, self._code(rows, size), self.spec.shape, **self._options, untied=self.paper and _image(rows))
+        return Joined(None, self._finished(g)) if sees else self._finished(g)
+
+    def _finished(self, g: Network) -> Network:
+        """The decoder's last touch: heads for a table's columns, and a bias that begins with the mean training image."""
+        import torch
+
+        from ali import layers
+
         if any(kind != "linear" for kind, _ in self.spec.heads):
             g.append(layers.Heads(self.spec.heads))
         if self.spec.mean is not None and any(isinstance(module, layers.UntiedBias) for module in g):
             bias = next(module.bias for module in g if isinstance(module, layers.UntiedBias))
             bias.data.copy_(torch.logit(self.spec.mean, eps=1e-3))
-        return Joined(None, g) if sees else g
+        return g
 
     def discriminator(self, *, codes: int | None = None, sees: int = 0, outputs: int = 1, dropout: Dropout = None) -> Discriminator:
         """D(x, z), or D(x, z, e).
@@ -252,6 +258,46 @@ class Parts:
         s_x, s_z = (build(rows.D_xz[-1:], self._code(rows, features.size), **self._options, logits=True) for features in (f, h))
         return Unary(f, h, s_x, s_z, self._head(rows, f.size + h.size, 1))
 
+    def hierarchy(self, codes: tuple[int, ...], skip: bool = False) -> tuple[list[Conditional], list[Conditional], Ladder]:
+        """Encoders and decoders of a ladder of codes, from the bottom up, and its D(x, z_1, ..., z_L); all Gaussian but p(x | z_1).
+
+        Arguments:
+            codes: of each level, from the bottom up: maps (conv; the top one is a vector), or numbers (mlp).
+            skip: every encoder sees x itself.
+        """
+        from ali.networks import Deterministic, Ladder
+        from ali.table import build
+        from ali.tables import generic
+
+        given, shape, options = self.given, self.spec.shape, self._options
+        output = "linear" if len(shape) == 1 else "sigmoid" if self.paper else "tanh"
+        if given["networks"] == "mlp":
+            size = math.prod(shape)
+            levels = generic.rungs(size, codes, given["width"], given["depth"], batch_norm=self.paper, output=output, skip=skip)
+        elif given["networks"] == "conv" and len(shape) == 3:
+            dropout = 0.2 if self.paper else 0.0
+            image = (shape[0], shape[1], shape[2])
+            levels = generic.ladder(image, codes, given["width"], batch_norm=self.paper, dropout=dropout, output=output, skip=skip)
+        else:
+            raise AliError(f"a hierarchy has networks 'conv' for images, or 'mlp': got {given['networks']!r}")
+        encoders, decoders, stacks = [], [], []
+        for number, level in enumerate(levels):
+            code, seen = math.prod(level.code), shape if skip or number == 0 else level.below
+            encoders.append(self._gaussian(build(level.G_z, seen, (2 * code,), **options), -3.0))
+            if number == 0:
+                decoders.append(
+                    Deterministic(
+                        self._finished(
+                            build(level.G_x, level.code, shape, **options, untied=self.paper and level.G_x[0].operation != "linear")
+                        )
+                    )
+                )
+            else:
+                decoders.append(self._gaussian(build(level.G_x, level.code, (2 * math.prod(level.below),), **options), 0.0))
+            stacks.append(build(level.D, level.seen, **options))
+        # What D's last stack makes, and the top code beside it.
+        return encoders, decoders, Ladder(stacks, self._head(self._rows(1), stacks[-1].size + codes[-1], 1))
+
     def run(
         self, game: Game, *, labelled: int = 0, lr: dict[str, float] | None = None, rate: Callable[[float], float] | None = None
     ) -> Run:
@@ -275,6 +321,12 @@ class Parts:
         }
         rate = rate or (train.constant if self.paper else train.hold_then_cosine)
         return Run(game, dict(optimizers), given["batch_size"], given["epochs"], rate, given["ema"], labelled)
+
+    def _gaussian(self, network: nn.Module, log_sigma_0: float) -> Conditional:
+        """As the authors have it, or with a smaller initial sigma, which can not overflow."""
+        from ali.networks import Gaussian
+
+        return Gaussian(network) if self.paper else Gaussian(network, log_sigma_0, SIGMA_BOUND)
 
     @property
     def _options(self) -> dict[str, Any]:
