@@ -150,7 +150,7 @@ class Columns:
         return torch.from_numpy(rows.astype(self.dtype)).to(x.device)
 
     def check(self, x: Tensor, what: str, first: int = 0) -> Tensor:
-        """Refuse rows of another width, empty cells where training saw none, categories that there are not, and far outliers."""
+        """Refuse another width, empty cells where training saw none, unknown categories, and numbers too far away."""
         if x.ndim != 2 or x.shape[1] != len(self.columns):
             raise AliError(f"{what}: this run knows rows of {len(self.columns)} columns, got shape {tuple(x.shape)}")
         for k, column in enumerate(self.columns):

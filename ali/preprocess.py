@@ -108,7 +108,8 @@ class Pixels:
             value = values[tuple(bad[0])].item()
             found = f"of {value:g}" if math.isfinite(value) else "that is not finite"
             raise AliError(
-                f"{what}: row {first + int(bad[0, 0])} has a pixel {found}; pixels must lie in [0, {self.maximum:g}] as in the training data"
+                f"{what}: row {first + int(bad[0, 0])} has a pixel {found}; "
+                f"pixels must lie in [0, {self.maximum:g}] as in the training data"
             )
         if x.is_floating_point() and self.maximum > 1 and np.dtype(self.dtype).kind in "iu" and len(x) and 0 < x.max() <= 1:
             raise AliError(f"{what}: pixels lie in [0, 1], and the training data's in [0, {self.maximum:g}]: multiply by {self.maximum:g}")
@@ -208,7 +209,9 @@ def fit(source: Source, face: str) -> Preprocess:
     largest = np.abs(x).max(0).astype(np.float64)
     extreme = np.flatnonzero((largest > LARGEST) | (scale.astype(np.float32) == 0))
     if len(extreme):
-        raise AliError(f"column {extreme[0]} goes up to {largest[extreme[0]]:g}, too large or too small for single precision: scale it first")
+        raise AliError(
+            f"column {extreme[0]} goes up to {largest[extreme[0]]:g}, too large or too small for single precision: scale it first"
+        )
     if face == "paper":
         mean, scale = np.zeros_like(mean), np.ones_like(scale)
     return Standardise(tuple(mean.tolist()), tuple(scale.tolist()), str(x.dtype))

@@ -298,8 +298,6 @@ def test_runs_are_evaluated_on_their_own_rows_and_written_as_tables(tmp_path, mo
 # Numbers that are none, none that can be kept, or that are written otherwise.
 
 
-
-
 @pytest.mark.parametrize("factor", [1e-200, 1.0, 1e200])
 def test_numbers_of_any_size_that_float64_holds_are_kept(tmp_path, factor):
     x = np.random.default_rng(0).normal(3, 1, 400) * factor
@@ -348,10 +346,10 @@ MANY = range(150)
         ("a;b\n" + "".join(f"{i + 1},{i + 100};{i}\n" for i in range(30)), "column 'a' holds '1,100': is the comma a decimal mark"),
         ("a,b\n" + "".join(f'"{i + 1},234.5",{i}\n' for i in range(30)), "column 'a' holds numbers such as '1,234.5': take marks between"),
         ("a,b\n" + "".join(f'"{i + 1},5",{i}\n' for i in range(30)), "column 'a' holds numbers such as '1,5'.*--decimal ,"),
-        ("a,b\n" + "".join(f"0{i + 1000},{i}\n" for i in MANY), "column 'a' has 150 .* at most 100 .an id or a code. '01000' begins with 0"),
+        ("a,b\n" + "".join(f"0{i + 1000},{i}\n" for i in MANY), "column 'a' has 150 .* at most 100.: an id or a code. '01000' beg"),
         ("a,b\n" + "".join(f"{10**17 + i},{i}\n" for i in MANY), "column 'a' holds whole numbers beyond 2.53 .*as ids are"),
         ("a,b\n" + "".join(f"{i}e306,{i}\n" for i in range(9)), "column 'a' holds 8e306, beyond 1e.300"),
-        ("a,b\n" + "".join(f"2024-{i % 12 + 1:02}-{i % 28 + 1:02}x{i},{i}\n" for i in MANY), "dates. make them numbers first"),
+        ("a,b\n" + "".join(f"2024-{i % 12 + 1:02}-{i % 28 + 1:02}x{i},{i}\n" for i in MANY), "dates. Make them numbers first"),
         ("a,b\n1,2\n2,3\n\"3,4\n5,6\n7,8\n", "line 4: 1 cells.*goes on for 4 lines: is one never closed"),
     ],
 )  # fmt: skip
@@ -384,7 +382,7 @@ def test_codes_with_leading_zeros_are_categories(tmp_path):
 def test_whole_numbers_beyond_what_float64_tells_apart_are_refused_in_arrays(tmp_path):
     x = np.arange(40, dtype=np.int64).reshape(-1, 2)
     x[:, 0] += 2**60
-    with pytest.raises(ali.AliError, match="column 'x0' holds whole numbers beyond 2.53"):
+    with pytest.raises(ali.AliError, match=r"column 'x0' holds whole numbers beyond 2\^53"):
         ali.Model.train("table", x, out=tmp_path / "run")
 
 

@@ -117,7 +117,7 @@ def bytes_of(picture: Image.Image, grey: bool) -> tuple[Image.Image, list[str]]:
         upright = Image.fromarray(_eight_bits(np.asarray(upright)))
     elif upright.has_transparency_data:
         upright = upright.convert("RGBA")
-        done += ["flattened"] * (upright.getextrema()[3][0] < 255)
+        done += ["flattened"] * (bool(np.asarray(upright)[..., 3].min() < 255))
         upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB")
     return upright.convert("L" if grey else "RGB"), done
 

@@ -229,7 +229,7 @@ def _describe(rows: pa.Table, categories: set[str], where: str, notes: list[str]
             columns.append(Column(name, "boolean", ("false", "true"), missing))
         elif kind == "category":
             if len(different) > CATEGORIES:
-                what = f"has {len(different):,} different texts among {len(cells):,} rows: no categories, of which there are at most {CATEGORIES}"
+                what = f"has {len(different):,} different texts among {len(cells):,} rows: no categories (at most {CATEGORIES})"
                 useless.append((name, f"{what}{_advice(present, code)}"))
             elif code:
                 notes.append(f"column {name!r} is taken as categories: {code!r} begins with 0, as numbers do not")
@@ -255,9 +255,9 @@ def _describe(rows: pa.Table, categories: set[str], where: str, notes: list[str]
 def _advice(present: list[Any], code: Any) -> str:
     """What texts that are too many may be, and what to make of them."""
     if code:
-        return f" (an id or a code? {code!r} begins with 0)"
+        return f": an id or a code? {code!r} begins with 0"
     if all(isinstance(cell, str) and DATE.match(cell) for cell in present):
-        return " (dates? make them numbers first, such as days since the first)"
+        return ": dates? Make them numbers first, such as days since the first"
     return ""
 
 
