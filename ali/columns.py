@@ -168,7 +168,7 @@ class Columns:
                 if len(far):
                     row = int(far[0])
                     raise AliError(
-                        f"{what}: {self._cell(first, row, k)} is {cells[row].item()}, further than networks can see from the training rows' "
+                        f"{what}: {self._cell(first, row, k)} is {cells[row].item()}, further than networks see from the training rows' "
                         f"{low:g} to {high:g}: mend it, or leave the row out"
                     )
         return x

@@ -374,7 +374,7 @@ class Session:
             checkpoint.write_text(temporary / "README.md", _card(self.config))
             # A name on a hub is no place on this machine, and stays as it is.
             place = os.path.abspath(self.path) if self.path and os.path.exists(self.path) else self.path
-            game = json.loads(json.dumps({key: self.config[key] for key in ("recipe", "face", "seed", "threads", "arguments")}))
+            game = json.loads(json.dumps({key: self.config[key] for key in ("recipe", "face", "seed", "arguments")}))
             checkpoint.write_json(temporary / "resume" / "data.json", {"path": place, "game": game})
             temporary.chmod(0o755)
             os.rename(temporary, self.folder)

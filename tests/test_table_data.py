@@ -318,7 +318,7 @@ def test_values_far_outside_the_training_range_are_refused_by_row_and_column(tmp
     far[3, 1] = 1e6
     assert np.isfinite(model.encode(far)).all()
     far[1200, 1] = 1e38
-    with pytest.raises(ali.AliError, match=r"row 1200, column 'x1' is .*e\+3.*further than networks can see"):
+    with pytest.raises(ali.AliError, match=r"row 1200, column 'x1' is .*e\+3.*further than networks see"):
         model.encode(far)
 
 
@@ -346,7 +346,7 @@ MANY = range(150)
         ("a;b\n" + "".join(f"{i + 1},{i + 100};{i}\n" for i in range(30)), "column 'a' holds '1,100': is the comma a decimal mark"),
         ("a,b\n" + "".join(f'"{i + 1},234.5",{i}\n' for i in range(30)), "column 'a' holds numbers such as '1,234.5': take marks between"),
         ("a,b\n" + "".join(f'"{i + 1},5",{i}\n' for i in range(30)), "column 'a' holds numbers such as '1,5'.*--decimal ,"),
-        ("a,b\n" + "".join(f"0{i + 1000},{i}\n" for i in MANY), "column 'a' has 150 .* at most 100.: an id or a code. '01000' beg"),
+        ("a,b\n" + "".join(f"0{i + 1000},{i}\n" for i in MANY), "column 'a' has 150 .*at most 100.*an id or a code. '01000' beg"),
         ("a,b\n" + "".join(f"{10**17 + i},{i}\n" for i in MANY), "column 'a' holds whole numbers beyond 2.53 .*as ids are"),
         ("a,b\n" + "".join(f"{i}e306,{i}\n" for i in range(9)), "column 'a' holds 8e306, beyond 1e.300"),
         ("a,b\n" + "".join(f"2024-{i % 12 + 1:02}-{i % 28 + 1:02}x{i},{i}\n" for i in MANY), "dates. Make them numbers first"),

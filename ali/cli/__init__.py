@@ -286,7 +286,7 @@ def _rows(model, run: Path, rows: Path | None):
         from ali.data import tables
 
         commas = model.config["data"].get("decimal") == ","
-        x = tables.to_matrix(tables.read(str(rows), commas), model.columns, str(rows))
+        x = tables.to_matrix(tables.read(str(rows), commas=commas), model.columns, str(rows))
         model.preprocess.check(torch.from_numpy(x), str(rows), first=1)  # rows of a file count from 1, those of an array from 0
         return x
     return files.read_numbers(rows)

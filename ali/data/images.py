@@ -259,7 +259,9 @@ def _survey(parts: list[Part], skip_bad: bool) -> tuple[list[int], set[pixels.Si
             except Exception as error:  # damaged bytes raise anything: of Pillow, zlib, struct
                 tally.bad.append((picture.where, error))
         numbers.append(number)
-    tally.refuse(f"{len(tally.bad):,} of {sum(numbers):,} begin so; what is damaged further in shows when it is decoded")
+    tally.refuse(
+        f"{len(tally.bad):,} of {sum(numbers):,} are unreadable: from their first bytes, damage further in shows when they are decoded"
+    )
     return numbers, sizes, colour
 
 

@@ -125,17 +125,18 @@ def describe_frame(rows: Any, y: np.ndarray | None = None) -> Source:
     return Source(x, numbers, classes, columns=columns, notes=(*notes, *labels.unlabelled(numbers)))
 
 
-def read(path: str, commas: bool = False) -> pa.Table:
+def read(path: str, delimiter: str | None = None, encoding: str | None = None, commas: bool = False) -> pa.Table:
     """Read a CSV or Parquet file; every CSV cell that looks empty is missing.
 
     Arguments:
         path: of the file.
+        delimiter, encoding: of a CSV file; found out if not given.
         commas: where a comma could be a decimal mark, it is one.
 
     Raises:
         AliError: no such file, not readable, no rows, or a header with the same name twice; the message says where.
     """
-    return _read(path, None, None, None, commas)[0]
+    return _read(path, delimiter, encoding, None, commas)[0]
 
 
 def _read(
