@@ -87,8 +87,8 @@ def _text(file: Path, encoding: str | None) -> str:
         try:
             text = raw.decode(name)
         except LookupError:
-            raise AliError(f"there is no encoding {name!r}; usual ones are utf-8, utf-16, cp1252, latin-1") from None
-        except UnicodeDecodeError:
+            raise AliError(f"{file}: there is no encoding {name!r}; usual ones are utf-8, utf-16, cp1252, latin-1") from None
+        except UnicodeError:
             continue
         if "\0" in text:
             raise AliError(f"{file}: not a CSV file, it holds binary data")
