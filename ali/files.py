@@ -62,11 +62,23 @@ def write_table(file: Path, table: pa.Table) -> None:
 
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".csv":
-        csv.write_csv(table, file)
+        csv.write_csv(_with_points(table), file)
     elif file.suffix == ".parquet":
         parquet.write_table(table, file)
     else:
         raise AliError(f"{file}: numbers are written to .csv, .parquet or .npy")
+
+
+def _with_points(table: pa.Table) -> pa.Table:
+    """Whole numbers in a column of fractions keep their point, by which readers know that it is one."""
+    import pyarrow as pa
+
+    for k, column in enumerate(table.columns):
+        if pa.types.is_floating(column.type):
+            x = column.drop_null().to_numpy()
+            if len(x) and (np.abs(x) < 1e15).all() and (x == np.round(x)).all():
+                table = table.set_column(k, table.column_names[k], column.cast(pa.decimal128(17, 1)))
+    return table
 
 
 def read_numbers(file: Path) -> np.ndarray:

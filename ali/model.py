@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["Model", "load", "open_data"]
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
@@ -21,8 +22,8 @@ from ali.data.source import Data, Source, split
 from ali.data.tables import Column, from_matrix, to_matrix
 from ali.errors import AliError
 from ali.games.game import Classifies, Conditions, Game, Generates, Infers, Scores
-from ali.opening import in_memory, open_data
-from ali.session import Report, Session, device_named, named, stoppable
+from ali.opening import in_memory, no_folder, open_data
+from ali.session import Report, Session, check_arguments, device_named, named, stoppable
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
 
@@ -159,6 +160,7 @@ class Model:
             An array; for a table with categories or missing cells a pyarrow table.
         """
         game = self._can("sample", Generates, "decoder")
+        n = _whole(n, "n")
         if not 1 <= n < 2**31:
             raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
         with _noise(seed):
@@ -225,6 +227,7 @@ class Model:
         Returns:
             Shape (n, steps, ...); for data frames one table of n x steps rows, walk after walk.
         """
+        steps = _whole(steps, "steps")
         if len(x1) != len(x2):
             raise AliError(f"x1 has {len(x1)} rows and x2 has {len(x2)}: a walk needs one of each")
         self._can("interpolate", Generates, "decoder"), self._can("interpolate", Infers, "encoder")
@@ -362,12 +365,19 @@ class Model:
 
     def _see(self, x: Any, function: Callable[..., Tensor], y: np.ndarray | None = None) -> Tensor:
         """A function of rows as the networks see them, and of their labels if there are any, chunk by chunk."""
+        first = 0
         if self.columns and not isinstance(x, Tensor | np.ndarray):
-            x = to_matrix(x, self.columns, "x")
+            x, first = to_matrix(x, self.columns, "x"), 1
 
         def seen(chunk: Any, *labels: Any) -> Tensor:
-            rows = self.preprocess.check(self._tensor(chunk), "x")
-            return function(self.preprocess.forward(rows.to(self.device)), *(self._tensor(y).to(self.device) for y in labels))
+            nonlocal first
+            rows = self.preprocess.check(self._tensor(chunk), "x", first)
+            answers = function(self.preprocess.forward(rows.to(self.device)), *(self._tensor(y).to(self.device) for y in labels))
+            if not torch.isfinite(answers).all():
+                row = first + int((~torch.isfinite(answers.flatten(1) if answers.ndim > 1 else answers[:, None])).any(1).nonzero()[0])
+                raise AliError(f"x: what the networks make of row {row} is not finite: is it far from the training rows?")
+            first += len(rows)
+            return answers
 
         return self._in_chunks(seen, x, y)
 
@@ -416,7 +426,8 @@ class Model:
         x = np.asarray(rows)
         if x.dtype.kind not in "iufb":
             raise AliError(f"expected an array of numbers, got type {x.dtype}")
-        return torch.from_numpy(np.ascontiguousarray(x.astype(x.dtype.newbyteorder("="), copy=False)))
+        native = x.astype(x.dtype.newbyteorder("="), copy=False)
+        return torch.from_numpy(np.require(native, requirements=["C", "W"]))  # torch warns of arrays that can not be written
 
     def _can(self, verb: str, protocol: type, part: str) -> Any:
         if not isinstance(self.game, protocol):
@@ -437,10 +448,14 @@ def load(run: str | Path, *, recipe: Callable[..., recipes.Run] | None = None, d
     """
     folder = Path(run)
     if not folder.is_dir():
-        raise AliError(f"{folder}: no such run folder")
+        raise no_folder(folder)
     config = checkpoint.read_json(folder / "config.json")
     try:
         function = recipe or named(config["recipe"])
+        try:
+            check_arguments(config["recipe"], function, config["arguments"])
+        except AliError as error:
+            raise AliError(f"{folder / 'config.json'}: {error}") from None
         built = function(recipes.Spec.from_json(config["spec"]), **config["arguments"])
         prepared = preprocess.from_json(checkpoint.read_json(folder / "preprocess.json"))
     except (KeyError, TypeError) as error:
@@ -455,9 +470,19 @@ def load(run: str | Path, *, recipe: Callable[..., recipes.Run] | None = None, d
 @contextmanager
 def _noise(seed: int | None) -> Iterator[None]:
     """Fix torch's noise for a while, and leave it as it was; do nothing without a seed."""
-    if seed is not None and not 0 <= seed < 2**63:
+    if seed is not None and not 0 <= _whole(seed, "seed") < 2**63:
         raise AliError(f"seed must be at least 0 and below 2^63, got {seed}")
     with torch.random.fork_rng(enabled=seed is not None):
         if seed is not None:
-            torch.manual_seed(seed)
+            torch.manual_seed(int(seed))
         yield
+
+
+def _whole(value: Any, name: str) -> int:
+    """A whole number of any type."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise AliError(f"{name} must be a whole number, got {value!r}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["in_memory", "open_data"]
+__all__ = ["in_memory", "no_folder", "open_data"]
 
 from dataclasses import replace
 from inspect import signature
@@ -30,7 +30,7 @@ def open_data(run: str | Path, path: str | None = None) -> Data:
     """
     folder = Path(run)
     if not folder.is_dir():
-        raise AliError(f"{folder}: no such run folder")
+        raise no_folder(folder)
     config = checkpoint.read_json(folder / "config.json")
     entry = recipes.DATASETS.get(config.get("dataset", ""))
     if entry is None:
@@ -57,3 +57,9 @@ def in_memory(data: Any, is_table: bool) -> Source:
         return describe_frame(x, y)
     source = arrays.check(x, y, (2,) if is_table else (3, 4), "data")
     return replace(source, columns=number_columns(source.x.shape[1])) if is_table else source
+
+
+def no_folder(folder: Path) -> AliError:
+    """What to say of a run that is none."""
+    what = "is a file; give the run folder" if folder.exists() else "no such run folder"
+    return AliError(f"{folder}: {what}")

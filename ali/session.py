@@ -220,7 +220,7 @@ class Session:
             recipe: the function, if it is none of this package's.
 
         Raises:
-            AliError: not a run folder, a broken one, or other data.
+            AliError: not a run folder, a broken one, an edited config.json, or other data.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -230,11 +230,17 @@ class Session:
             raise AliError(
                 f"{folder}: was trained on other rows ({config.get('rows')} of them; here are {len(data.train)}): give it the same data"
             )
+        state, began = folder / "resume" / "state.safetensors", folder / "resume" / "data.json"
+        for key, value in (checkpoint.read_json(began).get("game", {}) if began.exists() else {}).items():
+            if config.get(key) != value:
+                raise AliError(
+                    f"{folder}: its config.json was edited since training began: {_changed(key, value, config.get(key))}. A run goes on as "
+                    "it began: put it back, or train anew"
+                )
         try:
             session = cls(config, data, recipe or named(config["recipe"]), device, folder)
         except (KeyError, TypeError) as error:
             raise AliError(f"{folder}: its config.json is not one that this version of ali can read ({error})") from None
-        state = folder / "resume" / "state.safetensors"
         # A frozen decoder is nowhere but in the weights, so they are there from the start.
         if not state.exists() and ((folder / "model.safetensors").exists() or config["arguments"].get("parent")):
             raise AliError(f"{folder}: its {state.name} in resume/ is gone, so there is nothing to go on from; train anew")
@@ -395,7 +401,8 @@ class Session:
             checkpoint.write_text(temporary / "README.md", _card(self.config, self.run.game))
             # A name on a hub is no place on this machine, and stays as it is.
             place = os.path.abspath(self.path) if self.path and os.path.exists(self.path) else self.path
-            checkpoint.write_json(temporary / "resume" / "data.json", {"path": place})
+            game = json.loads(json.dumps({key: self.config[key] for key in ("recipe", "face", "seed", "arguments")}))
+            checkpoint.write_json(temporary / "resume" / "data.json", {"path": place, "game": game})
             if self.parent:
                 self.save(temporary)
             temporary.chmod(0o755)
@@ -540,6 +547,13 @@ def _is_a(value: Any, kind: Any) -> bool:
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return not isinstance(kind, type) or isinstance(value, kind)
+
+
+def _changed(key: str, before: Any, now: Any) -> str:
+    """What of a config is no longer what it was."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return ", ".join(_changed(name, before.get(name), now.get(name)) for name in before | now if before.get(name) != now.get(name))
+    return f"{key} was {before}, now {now}"
 
 
 def _moments(steps: int, n: int) -> list[int]:

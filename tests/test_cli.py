@@ -386,3 +386,44 @@ def test_labels_that_a_run_can_not_take_are_refused_in_words(which, tokens, word
     assert done.returncode == 2
     assert re.search(words, done.stderr), done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y.csv"]  # nothing is written
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        ("sample {run} --n 2.5", "2.5 is not a whole number"),
+        ("train digits --epochs 2.5", "2.5 is not a whole number"),
+        ("interpolate {run} --n 1000", "--n 1000: 400 rows make 200 pairs"),
+        ("sample {run}/config.json", "is a file; give the run folder"),
+        ("train table {run}", "is a folder; a table is one file"),
+        ("train digits --latent 9999999999", "take a smaller --batch-size, --width or --latent"),
+    ],
+)
+def test_what_can_not_be_done_as_said_is_refused(trained, tmp_path, tokens, words):
+    done = run(*tokens.format(run=trained).split(), cwd=tmp_path)
+    printed = " ".join(re.sub("[│╭╮╰╯─]", " ", done.stdout + done.stderr).split())
+    assert done.returncode == 2
+    assert words in printed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_walks_of_a_table_say_which_and_where(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    (tmp_path / "rows.csv").write_text("a,b\n" + "".join(f"{a:.3f},{b:.3f}\n" for a, b in x))
+    works("train", "table", "rows.csv", "--out", "run", *FAST, "--latent", 2, cwd=tmp_path)
+    works("interpolate", "run", "rows.csv", "--n", 3, "--steps", 4, "--out", "walk.csv", cwd=tmp_path)
+    head, *lines = (tmp_path / "walk.csv").read_text().replace('"', "").splitlines()
+    assert head == "pair,step,a,b"
+    assert [tuple(map(int, line.split(",")[:2])) for line in lines] == [(pair, step) for pair in range(3) for step in range(4)]
+    works("encode", "run", "walk.csv", "--out", "codes.csv", cwd=tmp_path)
+
+
+def test_the_time_left_is_said_early_without_a_terminal(tmp_path, monkeypatch):
+    from ali.cli import training
+
+    clock = iter(range(0, 10_000_000, 3))  # each look at the clock finds it three seconds later
+    monkeypatch.setattr(training, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    printed = works("train", "digits", "--out", "run", *FAST, cwd=tmp_path)
+    lines = re.findall(r"^ *(\d+) %  .* left; losses", printed, re.MULTILINE)
+    assert int(lines[0]) < 10
+    assert lines[1:] == [str(k) for k in range(10, 101, 10)]

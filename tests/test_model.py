@@ -12,6 +12,7 @@ from ali import lines
 from ali.data.digits import digits
 from ali.games import ALI
 from ali.games.game import Generates, Infers
+from ali.model import _whole
 from ali.session import Session
 
 
@@ -174,3 +175,23 @@ def test_every_family_of_encoder_on_every_kind_of_images(tmp_path, encoder, netw
     assert model.encode(x).shape == (40, 5)
     assert model.reconstruct(x).shape == shape
     np.testing.assert_array_equal(model.encode(x), model.encode(x))
+
+
+@pytest.mark.parametrize("value", [1.5, "3", None, True, np.float32(2)])
+def test_counts_are_whole_numbers(value):
+    assert _whole(np.int64(3), "n") == 3
+    with pytest.raises(ali.AliError, match="n must be a whole number, got"):
+        _whole(value, "n")
+
+
+def test_read_only_arrays_are_taken_without_a_word(model, recwarn):
+    x = np.frombuffer(digits().test.x[:5].tobytes(), digits().test.x.dtype).reshape(5, 8, 8)
+    np.testing.assert_array_equal(model.encode(x), model.encode(digits().test.x[:5]))
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_a_single_image_and_loose_channels_are_told_how_to_be_given(model):
+    x = digits().test.x[:2]
+    for rows, words in ((x[0], r"x\[None\]"), (x[..., None], r"x\[..., 0\]"), (x[:, None], r"x\[:, 0\]")):
+        with pytest.raises(ali.AliError, match=words):
+            model.encode(rows)

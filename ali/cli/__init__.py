@@ -11,9 +11,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, convert
 
 from ali import __version__
 from ali.cli import labelling
@@ -27,7 +27,7 @@ Codes = Annotated[Path, Parameter(help="Codes: .csv, .parquet or .npy, as `ali e
 Out = Annotated[Path, Parameter(help="Where to write.")]
 Seed = Annotated[int | None, Parameter(help="Seed, for the same numbers again.")]
 Count = Annotated[int, Parameter(help="How many rows.")]
-Pairs = Annotated[int, Parameter(help="Pairs: row 0 with row n, row 1 with row n + 1, ...")]
+Pairs = Annotated[int | None, Parameter(help="Pairs: row 0 with row n, row 1 with row n + 1, ... Default: 8, or as many as there are.")]
 Draw = Annotated[bool, Parameter(help="Sample q(z | x) instead of taking its mean.")]
 Steps = Annotated[int, Parameter(help="Points of each walk, both ends among them.")]
 How = Annotated[Literal["linear", "spherical"], Parameter(help="Along a straight line, or along the sphere.")]
@@ -143,7 +143,7 @@ def interpolate(
     rows: Rows = None,
     *,
     out: Out = Path("interpolations.png"),
-    n: Pairs = 8,
+    n: Pairs = None,
     steps: Steps = 9,
     how: How = "linear",
     label: Label = None,
@@ -154,12 +154,14 @@ def interpolate(
     """Walk from row to row through the latent space."""
     model = _load(run, recipe)
     x, y = _labelled(model, run, rows, label, attributes, labels)
-    if n < 1 or len(x) < 2:
-        raise AliError(f"--n counts the pairs: at least 1, got {n}" if n < 1 else f"a walk needs two rows, got {len(x)}")
-    n = min(n, len(x) // 2)
+    if len(x) < 2:
+        raise AliError(f"a walk needs two rows, got {len(x)}")
+    n = min(8, len(x) // 2) if n is None else n
+    if not 1 <= n <= len(x) // 2:
+        raise AliError(f"--n counts the pairs: at least 1, got {n}" if n < 1 else f"--n {n}: {len(x)} rows make {len(x) // 2} pairs")
     y1, y2 = (None, None) if y is None else (y[:n], y[n : 2 * n])
     walks = model.interpolate(x[:n], x[n : 2 * n], steps, how=how, y1=y1, y2=y2)
-    _write(model, out, walks.reshape(-1, *walks.shape[2:]), columns=steps)
+    _write(model, out, walks.reshape(-1, *walks.shape[2:]), columns=steps, walks=n)
 
 
 def edit(
@@ -309,7 +311,7 @@ def application(tokens: list[str]) -> App:
         version=__version__,
         help=ABOUT,
         help_format="plaintext",
-        default_parameter=Parameter(negative=(), consume_multiple=True),
+        default_parameter=Parameter(negative=(), consume_multiple=True, converter=_convert),
     )
     for verb in (demo, prepare, sample, encode, decode, reconstruct, interpolate, edit, score, classify, evaluate):
         app.command(verb)
@@ -321,6 +323,15 @@ def application(tokens: list[str]) -> App:
 
         training.add_commands(train, tokens)
     return app
+
+
+def _convert(kind: Any, tokens: Sequence[Any]) -> Any:
+    """As cyclopts does, but 2.5 is no whole number: it would round."""
+    if kind is int or (int in get_args(kind) and float not in get_args(kind)):
+        for token in tokens:
+            if "." in token.value and not float(token.value).is_integer():
+                raise ValueError(f"{token.value} is not a whole number")
+    return convert(kind, tokens)
 
 
 def main() -> None:
@@ -340,10 +351,18 @@ def main() -> None:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "out of memory" not in str(error) and "allocate memory" not in str(error):
             raise
-        print("ali: that does not fit into memory: take fewer rows (--n), or a smaller --batch-size or --width", file=sys.stderr)
+        print(f"ali: that does not fit into memory: {_smaller(tokens)}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _smaller(tokens: list[str]) -> str:
+    """What would need less memory."""
+    if tokens[:1] == ["train"]:
+        images = "; images that do not fit are decoded once with `ali prepare`" if "images" in tokens[1:2] else ""
+        return f"take a smaller --batch-size, --width or --latent{images}"
+    return "take fewer rows (--n)" if tokens[:1] == ["sample"] else "give it fewer rows at a time"
 
 
 def _load(run: Path, recipe: str | None):
@@ -392,16 +411,24 @@ def _rows(model, run: Path, rows: Path | None):
     if _is_image(model):
         return files.read_images(rows, model.shape, model.preprocess.pixels, model.preprocess.dtype)
     if model.columns and rows.suffix != ".npy":
+        import torch
+
         from ali.data import tables
 
-        return tables.to_matrix(tables.read(str(rows)), model.columns, str(rows))
+        commas = model.config["data"].get("decimal") == ","
+        x = tables.to_matrix(tables.read(str(rows), commas=commas), model.columns, str(rows))
+        model.preprocess.check(torch.from_numpy(x), str(rows), first=1)  # rows of a file count from 1, those of an array from 0
+        return x
     return files.read_numbers(rows)
 
 
 DEFAULTS = {Path(f"{name}.png") for name in ("samples", "decoded", "reconstructions", "interpolations", "edited")}
 
 
-def _write(model, out: Path, x, columns: int | None = None) -> None:
+def _write(model, out: Path, x, columns: int | None = None, walks: int | None = None) -> None:
+    """Write rows; those of a table say which of so many walks they are on, and where."""
+    import numpy as np
+
     from ali import files, pictures
 
     if out in DEFAULTS and not _is_image(model) and (model.columns or x.shape[1] != 2):
@@ -409,7 +436,13 @@ def _write(model, out: Path, x, columns: int | None = None) -> None:
     if _is_image(model):
         files.write_images(out, x, model.preprocess.pixels, columns)
     elif model.columns and out.suffix != ".npy":
-        files.write_table(out, model.table(x))
+        table = model.table(x)
+        if walks is not None:
+            pair, step = np.divmod(np.arange(len(table)), len(table) // walks)
+            for k, (name, cells) in enumerate({"pair": pair, "step": step}.items()):
+                if name not in table.column_names:
+                    table = table.add_column(k, name, [cells])
+        files.write_table(out, table)
     elif out.suffix != ".png":
         files.write_numbers(out, x, "x")
     elif x.shape[1] == 2:

@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,7 +165,7 @@ def _verbs(game: Any) -> list[str]:
 
 
 def _play(session: Session, save_every: float, tensorboard: bool) -> None:
-    """Consume a session: a progress bar on a terminal, a line for each tenth elsewhere."""
+    """Consume a session: a progress bar on a terminal, a line early and for each tenth elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -174,15 +175,17 @@ def _play(session: Session, save_every: float, tensorboard: bool) -> None:
     terminal = Console().is_terminal
     with _tensorboard(session, tensorboard) as write, stoppable(session), Progress(*columns, disable=not terminal) as bar:
         task, printed = bar.add_task("starting", total=session.steps, completed=session.step), 10 * session.step // session.steps
+        said, began = False, time.monotonic()
         for report in session.play(save_every):
             write(report)
             losses = ", ".join(f"{player} {loss:.3f}" for player, loss in report.losses.items())
             words = f"{report.rate:,.0f} rows/s, {_time(report.seconds_left)} left; losses: {losses}"
             bar.update(task, completed=report.step, description=words)
             tenth = 10 * report.step // report.steps
-            if not terminal and tenth > printed:
-                printed = tenth
-                print(f"{10 * tenth:3d} %  {words}", flush=True)
+            early = not said and time.monotonic() - began > 2  # how long will it take?
+            if not terminal and (tenth > printed or early):
+                printed, said = tenth, True
+                print(f"{100 * report.step // report.steps if early else 10 * tenth:3d} %  {words}", flush=True)
 
 
 @contextmanager

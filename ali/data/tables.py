@@ -9,25 +9,27 @@ from __future__ import annotations
 
 __all__ = ["Column", "describe_frame", "finite", "from_matrix", "number_columns", "read", "table", "to_matrix"]
 
-import csv
 import math
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ali.data import arrays, labels
+from ali.data import arrays, labels, texts
 from ali.data.source import Data, Source, split
+from ali.data.texts import finite
 from ali.errors import AliError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 CATEGORIES = 100  # more different texts than this in one column are no categories
+EXACT = 2**53  # whole numbers beyond it are no longer exact in float64
+DATE = re.compile(r"\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.]\d{2,4}")
+LARGEST = 1e300  # and numbers beyond it can not be subtracted
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def table(
     delimiter: str | None = None,
     encoding: str | None = None,
     hold_out: float = 0.1,
+    decimal: str | None = None,
 ) -> Data:
     """Rows of a table: numbers, categories, booleans, with or without missing cells.
 
@@ -75,26 +78,27 @@ def table(
         delimiter: between the cells of a CSV line; found out if not given.
         encoding: of a CSV file; UTF-8, else UTF-16 or Windows-1252, if not given.
         hold_out: share of the rows that training never sees.
+        decimal: mark of the numbers in a CSV file, "." or ","; found out if not given.
     """
     if Path(path).suffix in (".npy", ".npz"):
         train, test = arrays.read(path, (2,), hold_out)
         columns = number_columns(train.x.shape[1])
         return Data(replace(train, columns=columns), replace(test, columns=columns))
-    rows = read(path, delimiter, encoding)
+    rows, found = _read(path, delimiter, encoding, decimal)
     for name in [*_names(drop), *_names(categories), *([label] if label else [])]:
         if name not in rows.column_names:
             raise AliError(f"{path}: no column {name!r}; its columns are {', '.join(rows.column_names)}")
     rows = rows.drop_columns(_names(drop))
-    y, classes, notes = None, (), ()
+    y, classes, notes = None, (), list(found)
     if label:
         y, classes = labels.numbered(rows.column(label).to_pylist())
         if not classes:
             raise AliError(f"{path}: label column {label!r} is empty in every row")
-        notes, rows = tuple(labels.unlabelled(y)), rows.drop_columns([label])
+        notes, rows = notes + labels.unlabelled(y), rows.drop_columns([label])
     if not rows.column_names:
         raise AliError(f"{path}: no column is left to learn from")
-    columns = _describe(rows, set(_names(categories)), path)
-    return split(Source(to_matrix(rows, columns, path), y, classes, columns=columns, notes=notes), hold_out)
+    columns = _describe(rows, set(_names(categories)), path, notes)
+    return split(Source(to_matrix(rows, columns, path), y, classes, columns=columns, notes=tuple(notes)), hold_out)
 
 
 def number_columns(n: int) -> tuple[Column, ...]:
@@ -110,26 +114,40 @@ def describe_frame(rows: Any, y: np.ndarray | None = None) -> Source:
         y: class numbers or names, one per row, -1 or None where it is unknown; or None.
     """
     frame = _frame(rows, "data")
-    columns = _describe(frame, set(), "data")
+    notes: list[str] = []
+    columns = _describe(frame, set(), "data", notes)
     x = to_matrix(frame, columns, "data")
     if y is None:
-        return Source(x, columns=columns)
+        return Source(x, columns=columns, notes=tuple(notes))
     if len(y) != len(x):
         raise AliError(f"data: {len(x)} rows, but {len(y)} labels")
     numbers, classes = labels.numbered(None if isinstance(name, int | np.integer) and name == -1 else name for name in y)
-    return Source(x, numbers, classes, columns=columns, notes=tuple(labels.unlabelled(numbers)))
+    return Source(x, numbers, classes, columns=columns, notes=(*notes, *labels.unlabelled(numbers)))
 
 
-def read(path: str, delimiter: str | None = None, encoding: str | None = None) -> pa.Table:
+def read(path: str, delimiter: str | None = None, encoding: str | None = None, commas: bool = False) -> pa.Table:
     """Read a CSV or Parquet file; every CSV cell that looks empty is missing.
+
+    Arguments:
+        path: of the file.
+        delimiter, encoding: of a CSV file; found out if not given.
+        commas: where a comma could be a decimal mark, it is one.
 
     Raises:
         AliError: no such file, not readable, no rows, or a header with the same name twice; the message says where.
     """
+    return _read(path, delimiter, encoding, None, commas)[0]
+
+
+def _read(
+    path: str, delimiter: str | None, encoding: str | None, decimal: str | None, commas: bool = False
+) -> tuple[pa.Table, tuple[str, ...]]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    file = Path(path)
+    file, notes = Path(path), ()
+    if file.is_dir():
+        raise AliError(f"{path}: is a folder; a table is one file, .csv or .parquet")
     if not file.is_file():
         raise AliError(f"{path}: no such file")
     if file.suffix == ".parquet":
@@ -138,13 +156,13 @@ def read(path: str, delimiter: str | None = None, encoding: str | None = None) -
         except (pa.ArrowException, OSError) as error:
             raise AliError(f"{path}: not a readable Parquet file ({error})") from None
     else:
-        rows = _read_csv(file, delimiter, encoding)
+        rows, notes = texts.read(file, delimiter, encoding, decimal, commas)
     twice = [name for name, count in Counter(rows.column_names).items() if count > 1]
     if twice:
         raise AliError(f"{path}: {len(twice)} column name(s) stand twice in the header, {twice[0]!r} first: rename them")
     if rows.num_rows == 0:
         raise AliError(f"{path}: no rows")
-    return rows
+    return rows, notes
 
 
 def to_matrix(rows: Any, columns: tuple[Column, ...], where: str) -> np.ndarray:
@@ -192,62 +210,8 @@ def _frame(rows: Any, where: str) -> pa.Table:
         raise AliError(f"{where}: not a table ({error})") from None
 
 
-def _read_csv(file: Path, delimiter: str | None, encoding: str | None) -> pa.Table:
-    """Cells as text; what they hold is decided by :func:`_describe`, once the whole column has been seen."""
-    import pyarrow as pa
-
-    raw = file.read_bytes()
-    if not raw.strip():
-        raise AliError(f"{file}: the file is empty")
-    if encoding is None:
-        encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        try:
-            raw.decode(encoding)
-        except UnicodeDecodeError:
-            encoding = "cp1252"
-    try:
-        text = raw.decode(encoding)
-    except (UnicodeDecodeError, LookupError) as error:
-        raise AliError(f"{file}: not text in encoding {encoding} ({error}); say which with --encoding") from None
-    if "\0" in text:
-        raise AliError(f"{file}: not a CSV file, it holds binary data")
-    delimiter = _delimiter(text) if delimiter is None else delimiter
-    if len(delimiter) != 1:
-        raise AliError(f"a delimiter is one character, got {delimiter!r}")
-    try:
-        lines = [(number, line) for number, line in enumerate(csv.reader(StringIO(text, newline=""), delimiter=delimiter), 1) if line]
-    except (csv.Error, ValueError) as error:
-        raise AliError(f"{file}: not a readable CSV file ({error})") from None
-    if not lines:
-        raise AliError(f"{file}: the file is empty")
-    names = [name.strip() for name in lines[0][1]]
-    for number, line in lines:
-        if len(line) != len(names):
-            raise AliError(
-                f"{file}, line {number}: {len(line)} cells, but the header has {len(names)}; "
-                f"if the delimiter is not {delimiter!r}, say which with --delimiter"
-            )
-    if len(names) > 1 and all(finite(name) is not None for name in names):
-        raise AliError(
-            f"{file}: the first line holds numbers ({', '.join(names[:3])}, ...), not the names of columns: put a header above it"
-        )
-    nameless = [k for k, name in enumerate(names) if not name]
-    if nameless:
-        raise AliError(f"{file}: column {nameless[0]} has no name in the header")
-    cells = [[None if cell.strip().lower() in MISSING else cell.strip() for cell in line] for _, line in lines[1:]]
-    return pa.Table.from_arrays([pa.array(column, pa.string()) for column in zip(*cells, strict=True)] or [[]] * len(names), names=names)
-
-
-def _delimiter(text: str) -> str:
-    """The delimiter that splits the first lines into the most, and equally many, cells."""
-    first = [line for line in text.splitlines()[:20] if line]
-    counts = {mark: {len(line) for line in csv.reader(first, delimiter=mark)} for mark in ",;\t|"}
-    fitting = {mark: max(found) for mark, found in counts.items() if len(found) == 1 and max(found) > 1}
-    return max(fitting or counts, key=lambda mark: max(counts[mark], default=0))
-
-
-def _describe(rows: pa.Table, categories: set[str], where: str) -> tuple[Column, ...]:
-    """Find out what each column holds.
+def _describe(rows: pa.Table, categories: set[str], where: str, notes: list[str]) -> tuple[Column, ...]:
+    """Find out what each column holds; what is worth saying goes to the notes.
 
     Raises:
         AliError: columns that nothing can be learned from, all of them named, with what to drop; a text among numbers.
@@ -258,37 +222,70 @@ def _describe(rows: pa.Table, categories: set[str], where: str) -> tuple[Column,
         present = [cell for cell in cells if not _is_missing(cell)]
         missing = len(present) < len(cells)
         different = set(map(str, present))
-        kind = "category" if name in categories else _kind(cells, present, name, where) if present else "number"
+        code = name not in categories and next((c for c in present if isinstance(c, str) and re.fullmatch(r"[-+]?0\d+", c)), None)
+        kind = "category" if name in categories or code else _kind(cells, present, name, where) if present else "number"
         if len(different) < 2 and not (missing and different):
             useless.append((name, "is empty" if not present else f"is constant ({present[0]})"))
         elif kind == "boolean":
             columns.append(Column(name, "boolean", ("false", "true"), missing))
         elif kind == "category":
             if len(different) > CATEGORIES:
-                useless.append((name, f"has {len(different):,} different texts among {len(cells):,} rows: no categories"))
+                what = f"has {len(different):,} different texts among {len(cells):,} rows: no categories (at most {CATEGORIES})"
+                useless.append((name, f"{what}{_advice(present, code)}"))
+            elif code:
+                notes.append(f"column {name!r} is taken as categories: {code!r} begins with 0, as numbers do not")
             columns.append(Column(name, "category", tuple(sorted(different)), missing))
         else:
-            columns.append(Column(name, kind, (), missing, _decimals(np.array([finite(cell) for cell in present], dtype=float))))
+            numbers = np.array([finite(cell) for cell in present], dtype=float)
+            largest = max(present, key=lambda cell: abs(float(cell)))
+            if abs(float(largest)) > (EXACT if kind == "integer" else LARGEST):
+                what = f"whole numbers beyond 2^53 ({largest}), as ids are" if kind == "integer" else f"{largest}, beyond {LARGEST:g}"
+                useless.append((name, f"holds {what}"))
+                continue
+            columns.append(Column(name, kind, (), missing, _decimals(numbers)))
     if useless:
         why = "; ".join(f"column {name!r} {reason}" for name, reason in useless)
-        raise AliError(f"{where}: {why}. Nothing can be learned there: leave out with --drop {','.join(name for name, _ in useless)}")
+        if rows.num_columns == 1 and any(mark in useless[0][0] for mark in texts.MARKS):
+            raise AliError(f"{where}: {why}. Is the whole line one column? Then leave --delimiter out, or say another")
+        names = ",".join(name for name, _ in useless)
+        how = f"drop these columns: {names}" if where == "data" else f"leave out with --drop {names}"
+        raise AliError(f"{where}: {why}. Nothing can be learned there: {how}")
     return tuple(columns)
+
+
+def _advice(present: list[Any], code: Any) -> str:
+    """What texts that are too many may be, and what to make of them."""
+    if code:
+        return f": an id or a code? {code!r} begins with 0"
+    if all(isinstance(cell, str) and DATE.match(cell) for cell in present):
+        return ": dates? Make them numbers first, such as days since the first"
+    return ""
 
 
 def _kind(cells: list[Any], present: list[Any], name: str, where: str) -> Literal["number", "integer", "category", "boolean"]:
     if all(isinstance(cell, bool | np.bool_) for cell in present) or {str(cell).lower() for cell in present} <= {"true", "false"}:
         return "boolean"
-    numbers = [finite(cell) for cell in present]
-    words = [cell for cell, number in zip(present, numbers, strict=True) if number is None]
+    words = [cell for cell in present if finite(cell) is None]
     if not words:
-        return "integer" if all(float(number).is_integer() for number in numbers if number is not None) else "number"
+        whole = all(re.fullmatch(r"[-+]?\d+", cell) if isinstance(cell, str) else not isinstance(cell, float) for cell in present)
+        return "integer" if whole and all(float(cell).is_integer() for cell in present) else "number"
     if not all(isinstance(cell, str) for cell in words):
-        raise AliError(f"{where}: column {name!r} holds {type(words[0]).__name__}, neither numbers nor texts: --drop {name}")
+        what = type(words[0]).__name__
+        if what in ("date", "datetime", "Timestamp"):
+            raise AliError(f"{where}: column {name!r} holds dates: make them numbers first, such as days since the first, or leave it out")
+        how = "drop it" if where == "data" else f"--drop {name}"
+        raise AliError(f"{where}: column {name!r} holds {what}, neither numbers nor texts: {how}")
+    if texts.looks_marked(present):
+        raise AliError(
+            f"{where}: column {name!r} holds numbers such as {words[0]!r}: take marks between thousands out of the file; a decimal comma "
+            f"is read with --decimal , (if these are texts, say --categories {name})"
+        )
     # A text or two in a column of numbers is a slip, not a category.
     if len(words) <= 0.1 * len(present) and len(present) - len(words) > 5:
+        how = "mend or empty them" if where == "data" else f"mend or empty them, or say --categories {name}"
         raise AliError(
             f"{where}: column {name!r} holds numbers, but {len(words)} of {len(present):,} cells are not: {words[0]!r} first, in row "
-            f"{cells.index(words[0]) + 1}; mend or empty them, or say --categories {name}"
+            f"{cells.index(words[0]) + 1}; {how}"
         )
     return "category"
 
@@ -315,19 +312,10 @@ def _cells(cells: Any, column: Column, where: str) -> np.ndarray:
     return values
 
 
-def finite(cell: Any) -> float | None:
-    """A finite number, or None."""
-    if isinstance(cell, bool):
-        return None
-    try:
-        value = float(cell)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return value if np.isfinite(value) else None
-
-
 def _decimals(x: np.ndarray) -> int | None:
     """The fewest digits behind the point that say these numbers exactly."""
+    if np.abs(x).max(initial=0) > EXACT:
+        return None  # there, rounding changes what it is to leave
     return next((digits for digits in range(7) if (np.round(x, digits) == x).all()), None)
 
 

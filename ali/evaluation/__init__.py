@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from sklearn.decomposition import PCA
 
+from ali.data import labels
 from ali.data.mixtures import SIGMA, centres
 from ali.data.source import Data, Source
 from ali.data.tables import to_matrix
@@ -26,7 +27,7 @@ CELLS = 50_000_000  # at most so many numbers are held for PCA: 400 MB
 SPACE = 64  # principal components of pixels, in which images are compared
 
 
-def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
+def evaluate(model: Model, data: Any, *, seed: int = 0) -> dict[str, float]:
     """Measure a model on rows that it never saw.
 
     Images are measured with pixels scaled to [-1, 1], points of a mixture in units of the training rows' standard deviation,
@@ -38,10 +39,12 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
 
     Arguments:
         model: a loaded run, with decoder, encoder or both.
-        data: its training rows, and rows held out.
+        data: its training rows, and rows held out: ``Data(train, test)``, or any pair, of sources, arrays, pairs (x, y) with classes
+            y, or, for a table, data frames.
         seed: of samples and draws.
 
     Returns:
+        ``held_out`` (rows looked at),
         ``reconstruction_mse``, ``variance``, ``mse_share`` (their ratio), ``two_sample`` (0.5 is ideal), ``q_z`` (sliced
         Wasserstein distance of the training rows' codes, drawn, to the prior), ``q_z_floor`` (of as many draws from the
         prior itself); of the rows whose class is known ``label_kept``, ``label_kept_ceiling`` (the originals themselves), ``nn_codes`` and
@@ -57,14 +60,14 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
     generates, infers = model.generates, model.infers
     if not (generates or infers):
         raise AliError(f"this run ({model.config['recipe']}) can not be evaluated: its game has neither decoder nor encoder")
-    train, test = some(data.train, ROWS), some(data.test, ROWS)
+    train, test = (some(part, ROWS) for part in _parts(model, data))
     if len(test) < 2:
         raise AliError("evaluation needs at least 2 held-out rows")
     scaled = _scaler(model, train)
     x_hat = model.reconstruct(test.x, model.labels_of(test)) if generates and infers else None
     x_tilde = _matrix(model, model.sample(len(test), seed=seed)) if generates else None
 
-    values: dict[str, float] = {}
+    values: dict[str, float] = {"held_out": float(len(test))}
     if x_hat is not None:
         values |= _reconstruction(model, train, test.x, x_hat, scaled)
     if x_tilde is not None:
@@ -95,6 +98,26 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
             nearest = [((rows[:, None] - means) ** 2).sum(-1).argmin(1) for rows in (test.x, x_hat)]
             values["same_mode"] = float((nearest[0] == nearest[1]).mean())
     return values
+
+
+def _parts(model: Model, data: Any) -> Data:
+    """Training rows and held-out rows, whatever they came as."""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise AliError("data: expected training rows and held-out rows, ali.Data(train, test)")
+    pairs = [part if isinstance(part, tuple) and len(part) == 2 else (part, None) for part in data]
+    classes = labels.numbered(None if y in (None, -1) else str(y) for part in data if isinstance(part, tuple) for y in part[1])[1]
+    made = []
+    for what, (x, y) in zip(("train", "test"), pairs, strict=True):
+        if isinstance(x, Source):
+            made.append(x)
+            continue
+        rows = _matrix(model, x.numpy() if isinstance(x, torch.Tensor) else x)
+        if len(rows) == 0 or (y is not None and len(y) != len(rows)):
+            raise AliError(f"data: {what} has {len(rows)} rows" + ("" if y is None else f", and {len(y)} labels"))
+        model.preprocess.check(torch.from_numpy(np.require(rows, requirements=["C", "W"])), f"data: {what}")
+        known = None if y is None else np.array([-1 if cell in (None, -1) else classes.index(str(cell)) for cell in y], np.int64)
+        made.append(Source(rows, known, classes if y is not None else ()))
+    return Data(*made)
 
 
 Scale = Callable[[np.ndarray], np.ndarray]
@@ -181,7 +204,7 @@ def _known(values: dict[str, float]) -> dict[str, float]:
 
 def _matrix(model: Model, rows: Any) -> np.ndarray:
     """Rows as an array, whatever they came as."""
-    return rows if isinstance(rows, np.ndarray) else to_matrix(rows, model.columns, "samples")
+    return rows if isinstance(rows, np.ndarray) or not model.columns else to_matrix(rows, model.columns, "rows")
 
 
 def some(source: Source, n: int) -> Source:

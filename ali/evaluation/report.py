@@ -19,6 +19,7 @@ from ali.model import Model
 
 # What each number is called, how it is written, and how to read it.
 LINES: dict[str, tuple[str, str, str]] = {
+    "held_out": ("held-out rows", ".0f", "that were looked at; below 100, the numbers are rough"),
     "reconstruction_mse": ("reconstruction MSE", ".4f", "held-out rows; 0 is perfect"),
     "variance": ("variance of the data", ".4f", "the MSE of answering every row with the mean row"),
     "mse_share": ("MSE / variance", ".1%", "0 % is perfect"),
