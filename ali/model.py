@@ -21,7 +21,7 @@ from ali.conditions import Labels
 from ali.data.source import Data, Source, split
 from ali.data.tables import Column, from_matrix, to_matrix
 from ali.errors import AliError
-from ali.games.game import Classifies, Conditions, Game, Generates, Infers, Scores
+from ali.games.game import Classifies, Climbs, Conditions, Game, Generates, Infers, Level, Scores
 from ali.opening import in_memory, no_folder, open_data
 from ali.session import Report, Session, check_arguments, device_named, named, stoppable
 
@@ -37,7 +37,7 @@ class Model:
         config: what ``config.json`` holds.
     """
 
-    def __init__(self, game: Game, preprocess: preprocess.Preprocess, config: dict[str, Any]):
+    def __init__(self, game: Game | Level, preprocess: preprocess.Preprocess, config: dict[str, Any]):
         self.game, self.preprocess, self.config = game.eval(), preprocess, config
         # A game that finds classes of its own names them; else they are the data's.
         self.classes: tuple[str, ...] = tuple(getattr(game, "clusters", config["spec"]["classes"]))
@@ -146,7 +146,21 @@ class Model:
                 report(state)
         return load(session.folder, recipe=recipe, device=str(session.device))
 
-    def sample(self, n: int, *, y: Any = None, seed: int | None = None) -> Any:
+    def at(self, level: int) -> Model:
+        """The verbs at one level of a hierarchical run: codes of that level, reconstructions and walks from it.
+
+        Arguments:
+            level: 1 (nearest to the data) to the number of levels; the run's own verbs are those of the top one.
+
+        Raises:
+            AliError: a run without levels, or a level that it does not have.
+        """
+        game = self._can("be looked at by levels", Climbs, "levels")
+        if not 1 <= _whole(level, "level") <= game.levels:
+            raise AliError(f"this run has levels 1 to {game.levels}, got {level}")
+        return Model(Level(game, level), self.preprocess, self.config)
+
+    def sample(self, n: int, *, y: Any = None, fix_level: int | None = None, seed: int | None = None) -> Any:
         r"""Draw new rows: :math:`z \sim p(z)`, :math:`x \sim p(x | z)`; of a conditional run also y ~ p(y), :math:`x \sim p(x | z, y)`.
 
         Arguments:
@@ -154,6 +168,7 @@ class Model:
             y: of a conditional run: one label for all rows, or one for each; what a dictionary of attributes leaves open is drawn
                 from p(y). A class is its name, or its number (its place in ``classes``); attributes are an array (k,) or (n, k) in the
                 order of ``attributes``, or a dictionary ``{"smiling": 1}``.
+            fix_level: of a hierarchical run: all rows share one code of this level, and those above it; what lies below is drawn.
             seed: for the same rows again; it fixes the codes, whatever y is.
 
         Returns:
@@ -163,6 +178,12 @@ class Model:
         n = _whole(n, "n")
         if not 1 <= n < 2**31:
             raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
+        if isinstance(game, Climbs) or fix_level is not None:
+            level = 1 if fix_level is None else fix_level
+            bottom, _ = self.at(1), self.at(level)  # a draw from p(x) draws the codes of every level
+            with _noise(seed), torch.no_grad():
+                z = game.descend(game.prior.sample(n if fix_level is None else 1), game.levels, level)
+                return bottom.decode(game.descend(z.expand(n, -1), level, 1).cpu().numpy())
         with _noise(seed):
             z = game.prior.sample(n).cpu().numpy()
             return self.decode(z, self._given(y, n, drawn=True))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import ali
 from ali import games
+from ali.cli import main
 from ali.data.digits import digits
 from ali.data.source import Batch
 from ali.distributions import StandardNormal
@@ -94,10 +95,10 @@ def test_networks_for_every_size_lead_from_level_to_level(size, levels, climb):
         for level in range(1, levels + 1):
             z = game.encode(x, level).mean
             sizes.append(z.shape[1])
-            assert game.decode(z, level).mean.shape == game.decode(z, level, draw=True).mean.shape == x.shape
+            assert game.decode(z, level).mean.shape == x.shape
         assert sizes[-1] == 5
         assert sizes[:-1] == sorted(sizes[:-1], reverse=True)
-        assert game.descend(game.prior.sample(2), 1).shape == (2, sizes[0])
+        assert game.descend(game.prior.sample(2), levels, 1).shape == (2, sizes[0])
     lost = game.losses(Batch(x), torch.tensor(0.0))
     assert all(torch.isfinite(loss) for loss in lost.values())
 
@@ -121,7 +122,7 @@ def test_fidelity_falls_with_the_level_while_the_class_is_kept(tmp_path):
     rows = digits()
     share, kept = [], []
     for level in (1, 2):
-        x_hat = model.reconstruct(rows.test.x, level=level)
+        x_hat = model.at(level).reconstruct(rows.test.x)
         share.append(float(((x_hat - rows.test.x.astype(float)) ** 2).mean() / rows.test.x.astype(float).var(0).mean()))
         flat = (rows.train.x.reshape(-1, 64), rows.train.y, x_hat.reshape(-1, 64), rows.test.y)
         kept.append(metrics.nearest_neighbour_accuracy(*map(np.asarray, flat)))
@@ -132,3 +133,33 @@ def test_fidelity_falls_with_the_level_while_the_class_is_kept(tmp_path):
     x = model.sample(64, seed=0, fix_level=2).astype(float)
     free = model.sample(64, seed=0).astype(float)
     assert 0 < x.var(0).mean() < 0.5 * free.var(0).mean()
+    # A level's code goes down again to what the level reconstructs.
+    np.testing.assert_allclose(model.at(1).decode(model.at(1).encode(rows.test.x[:9])), model.at(1).reconstruct(rows.test.x[:9]))
+    np.testing.assert_array_equal(model.at(2).encode(rows.test.x[:9]), model.encode(rows.test.x[:9]))
+
+
+def test_levels_on_the_command_line_and_levels_that_are_none(tmp_path):
+    model = ali.Model.train("digits", out=tmp_path / "run", recipe="hali", epochs=1, width=8, depth=1)
+    for bad in (0, 3):
+        with pytest.raises(ali.AliError, match=f"levels 1 to 2, got {bad}"):
+            model.at(bad)
+    plain = ali.Model.train("digits", out=tmp_path / "plain", epochs=1, width=8, depth=1)
+    for call in (lambda: plain.at(1), lambda: plain.sample(2, fix_level=1)):
+        with pytest.raises(ali.AliError, match="its game has no levels"):
+            call()
+    x = np.arange(128).reshape(2, 8, 8).astype(np.uint8) % 16
+    np.save(tmp_path / "x.npy", x)
+    with pytest.MonkeyPatch.context() as patch:
+        for verb, *flags in (["encode", "--level", "1"], ["reconstruct", "--level", "2"]):
+            patch.setattr(
+                "sys.argv", ["ali", verb, str(tmp_path / "run"), str(tmp_path / "x.npy"), *flags, "--out", str(tmp_path / f"{verb}.npy")]
+            )
+            with pytest.raises(SystemExit):
+                main()
+        patch.setattr(
+            "sys.argv", ["ali", "sample", str(tmp_path / "run"), "--n", "5", "--fix-level", "2", "--out", str(tmp_path / "s.npy")]
+        )
+        main()
+    np.testing.assert_allclose(np.load(tmp_path / "encode.npy"), model.at(1).encode(x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(np.load(tmp_path / "reconstruct.npy"), model.reconstruct(x))
+    assert np.load(tmp_path / "s.npy").shape == (5, 8, 8)

@@ -41,6 +41,8 @@ NewLabel = Annotated[str | None, Parameter(help="Class to change into, of a cond
 NewAttributes = Annotated[str | None, Parameter(help="Attributes to change, of a conditional run: smiling=1,blond=0; the others stay.")]
 Direction = Annotated[str | None, Parameter(help="Class or attribute of the run's training rows: from those without to those with.")]
 Told = Annotated[Literal["mean", "classifier"], Parameter(help="Between the means of codes, or across a linear classifier's border.")]
+AtLevel = Annotated[int | None, Parameter(help="Of a hierarchical run: 1 (nearest to the data) up to the top, which is the default.")]
+Fixed = Annotated[int | None, Parameter(help="Of a hierarchical run: all rows share one code of this level, and those above it.")]
 Moved = Annotated[str | None, Parameter(help="Where the run's data is now, if it has moved.")]
 Recipe = Annotated[str | None, Parameter(help="FILE.py:FUNCTION that made the run, if it is a recipe of your own.")]
 Report = Annotated[Path | None, Parameter(help="Where to write. Default: the run folder.")]
@@ -71,12 +73,13 @@ def sample(
     n: Count = 64,
     label: Label = None,
     attributes: Attributes = None,
+    fix_level: Fixed = None,
     seed: Seed = None,
     recipe: Recipe = None,
 ) -> None:
     """Generate new rows: a PNG grid, a folder of PNG pictures (a name without an ending), .npy, .csv or .parquet."""
     model = _load(run, recipe)
-    _write(model, out, model.sample(n, y=labelling.said(label, attributes), seed=seed))
+    _write(model, out, model.sample(n, y=labelling.said(label, attributes), fix_level=fix_level, seed=seed))
 
 
 def encode(
@@ -89,12 +92,13 @@ def encode(
     attributes: Attributes = None,
     labels: Labels = None,
     seed: Seed = None,
+    level: AtLevel = None,
     recipe: Recipe = None,
 ) -> None:
     """Infer the codes of rows: .csv, .parquet or .npy, with columns z0, z1, ..."""
     from ali import files
 
-    model = _load(run, recipe)
+    model = _load(run, recipe, level)
     x, y = _labelled(model, run, rows, label, attributes, labels)
     files.write_numbers(out, model.encode(x, y, draw=draw, seed=seed))
     print(f"wrote {out}")
@@ -108,12 +112,13 @@ def decode(
     label: Label = None,
     attributes: Attributes = None,
     labels: Labels = None,
+    level: AtLevel = None,
     recipe: Recipe = None,
 ) -> None:
     """Generate the rows that codes stand for."""
     from ali import files
 
-    model = _load(run, recipe)
+    model = _load(run, recipe, level)
     z = files.read_numbers(codes)
     _write(model, out, model.decode(z, labelling.of_rows(model, len(z), label, attributes, labels)))
 
@@ -129,10 +134,11 @@ def reconstruct(
     attributes: Attributes = None,
     labels: Labels = None,
     seed: Seed = None,
+    level: AtLevel = None,
     recipe: Recipe = None,
 ) -> None:
     """Encode and decode. A PNG grid shows the first n originals, each with its reconstruction; other files hold all reconstructions."""
-    model = _load(run, recipe)
+    model = _load(run, recipe, level)
     x, y = _labelled(model, run, rows, label, attributes, labels)
     x, y = _shown(model, out, n, x, y)
     _write_pairs(model, out, x, model.reconstruct(x, y, draw=draw, seed=seed))
@@ -149,10 +155,11 @@ def interpolate(
     label: Label = None,
     attributes: Attributes = None,
     labels: Labels = None,
+    level: AtLevel = None,
     recipe: Recipe = None,
 ) -> None:
     """Walk from row to row through the latent space."""
-    model = _load(run, recipe)
+    model = _load(run, recipe, level)
     x, y = _labelled(model, run, rows, label, attributes, labels)
     if len(x) < 2:
         raise AliError(f"a walk needs two rows, got {len(x)}")
@@ -365,11 +372,12 @@ def _smaller(tokens: list[str]) -> str:
     return "take fewer rows (--n)" if tokens[:1] == ["sample"] else "give it fewer rows at a time"
 
 
-def _load(run: Path, recipe: str | None):
+def _load(run: Path, recipe: str | None, level: int | None = None):
     from ali.cli.training import recipe_named
     from ali.model import load
 
-    return load(run, recipe=None if recipe is None else recipe_named(recipe), device="auto")
+    model = load(run, recipe=None if recipe is None else recipe_named(recipe), device="auto")
+    return model if level is None else model.at(level)
 
 
 def _labelled(model, run: Path, rows: Path | None, label: str | None, attributes: str | None, file: Path | None) -> tuple[Any, Any]:

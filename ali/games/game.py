@@ -16,6 +16,7 @@ __all__ = [
     "Game",
     "Generates",
     "Infers",
+    "Level",
     "Scores",
     "judge",
     "parameters",
@@ -25,7 +26,7 @@ __all__ = [
 
 import abc
 from collections.abc import Callable
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -114,9 +115,42 @@ class Climbs(Protocol):
 
     def encode(self, x: Float[Tensor, "n ..."], level: int | None = None) -> Distribution: ...
 
-    def decode(self, z: Float[Tensor, "n d"], level: int | None = None, draw: bool = False) -> Distribution: ...
+    def decode(self, z: Float[Tensor, "n d"], level: int | None = None) -> Distribution: ...
 
-    def descend(self, z: Float[Tensor, "n d"], to: int) -> Float[Tensor, "n _"]: ...
+    def descend(self, z: Float[Tensor, "n d"], level: int, to: int) -> Float[Tensor, "n _"]: ...
+
+
+class Level(nn.Module):
+    """One level of a ladder, with the verbs of a game of its own: it generates, and infers.
+
+    Arguments:
+        game: one that climbs.
+        level: 1 (nearest to the data) to ``game.levels``.
+    """
+
+    def __init__(self, game: Any, level: int):
+        super().__init__()
+        self.game, self.level = game, level
+
+    @property
+    def prior(self) -> Level:
+        return self
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the level's code."""
+        with torch.no_grad():
+            return self.sample(1).shape[1]
+
+    def sample(self, n: int) -> Float[Tensor, "n d"]:
+        """Codes of this level: the prior's, taken down to it."""
+        return self.game.descend(self.game.prior.sample(n), self.game.levels, self.level)
+
+    def encode(self, x: Float[Tensor, "n ..."]) -> Distribution:
+        return self.game.encode(x, self.level)
+
+    def decode(self, z: Float[Tensor, "n d"]) -> Distribution:
+        return self.game.decode(z, self.level)
 
 
 def parameters(game: Game, player: str) -> list[nn.Parameter]:

@@ -116,16 +116,15 @@ class HALI(Game):
             seen = encoder(seen).mean
         return self.encoders[(level or self.levels) - 1](seen)
 
-    def decode(self, z: Float[Tensor, "n d"], level: int | None = None, draw: bool = False) -> Distribution:
-        """p(x | z_l), along the means of the levels below, or along draws; by default from the top level."""
+    def decode(self, z: Float[Tensor, "n d"], level: int | None = None) -> Distribution:
+        """p(x | z_l), along the means of the levels below; by default from the top level."""
         for decoder in reversed(self.decoders[1 : level or self.levels]):
-            p = decoder(z)
-            z = p.rsample() if draw else p.mean
+            z = decoder(z).mean
         return self.decoders[0](z)
 
-    def descend(self, z: Float[Tensor, "n d"], to: int) -> Float[Tensor, "n _"]:
-        """Draw z_to given the top code."""
-        return z if to == self.levels else self._descend(z, self.levels)[to]
+    def descend(self, z: Float[Tensor, "n d"], level: int, to: int) -> Float[Tensor, "n _"]:
+        """Draw the code of level ``to`` given that of a level above it."""
+        return z if to == level else self._descend(z, level)[to]
 
     def _climb(self, x: Float[Tensor, "n ..."]) -> list[Tensor]:
         """Draws z_1, ..., z_L, each given the one before."""
