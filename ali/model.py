@@ -180,10 +180,11 @@ class Model:
             raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
         if isinstance(game, Climbs) or fix_level is not None:
             level = 1 if fix_level is None else fix_level
+            ladder: Any = self.game
             bottom, _ = self.at(1), self.at(level)  # a draw from p(x) draws the codes of every level
             with _noise(seed), torch.no_grad():
-                z = game.descend(game.prior.sample(n if fix_level is None else 1), game.levels, level)
-                return bottom.decode(game.descend(z.expand(n, -1), level, 1).cpu().numpy())
+                z = ladder.descend(ladder.prior.sample(n if fix_level is None else 1), ladder.levels, level)
+                return bottom.decode(ladder.descend(z.expand(n, -1), level, 1).cpu().numpy())
         with _noise(seed):
             z = game.prior.sample(n).cpu().numpy()
             return self.decode(z, self._given(y, n, drawn=True))
