@@ -10,7 +10,7 @@ Nothing happens at import: torch is loaded when the first of these names is used
 """
 
 __version__ = "0.1.0"
-__all__ = ["AliError", "Data", "Model", "Source", "evaluate", "load"]
+__all__ = ["AliError", "Data", "Model", "Source", "evaluate", "load", "p_values"]
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,11 @@ from ali.errors import AliError
 if TYPE_CHECKING:
     from ali.data.source import Data, Source
     from ali.evaluation import evaluate
+    from ali.evaluation.metrics import p_values
     from ali.model import Model, load
 
 _HOME = {"Data": "ali.data.source", "Source": "ali.data.source", "Model": "ali.model", "evaluate": "ali.evaluation", "load": "ali.model"}
+_HOME |= {"p_values": "ali.evaluation.metrics"}
 
 
 def __getattr__(name: str) -> Any:

@@ -104,7 +104,11 @@ def read_state(file: Path, game: nn.Module, average: nn.Module | None, optimizer
     Raises:
         AliError: the file is broken, or of another game.
     """
-    tensors, metadata = _read_tensors(file)
+    try:
+        tensors, metadata = _read_tensors(file)
+    except AliError as error:
+        words = str(error).removesuffix("; copy it again, or train again")
+        raise AliError(f"{words}; the weights in model.safetensors are apart from it: every verb but --resume works") from None
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
@@ -124,8 +128,14 @@ def read_state(file: Path, game: nn.Module, average: nn.Module | None, optimizer
 def _pour(tensors: dict[str, Tensor], module: nn.Module, file: Path) -> None:
     try:
         module.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise AliError(f"{file}: these are not the weights of the networks that config.json describes ({error})") from None
+    except RuntimeError:
+        wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+        found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        name = next((name for name in [*wanted, *found] if wanted.get(name) != found.get(name)), "one")
+        raise AliError(
+            f"{file}: these are not the weights of the networks that config.json describes: {name} has shape "
+            f"{found.get(name, 'none')} here and {wanted.get(name, 'none')} there; was config.json edited?"
+        ) from None
 
 
 def _write_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

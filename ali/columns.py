@@ -26,10 +26,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ali.data.tables import Column
+from ali.data.tables import EXACT, LARGEST, Column
 from ali.errors import AliError
 
 KNOTS = 512  # values at which a column's distribution function is kept
+FAR = 1e9  # standard deviations outside the training range, where networks no longer compute
 SMOOTH = 0.2  # real one-hots and flags give away at most this share of their probability
 
 
@@ -59,11 +60,15 @@ class Columns:
         """Fit to training rows, (n, columns).
 
         Raises:
-            AliError: a column has only one value, or none.
+            AliError: a column has only one value, or none, or numbers too large to be exact.
         """
         knots = []
         for k, column in enumerate(columns):
             present = x[:, k][~np.isnan(x[:, k])].astype(np.float64)
+            whole = column.kind == "integer" or x.dtype.kind in "iu"
+            if not column.categories and np.abs(present).max(initial=0) > (EXACT if whole else LARGEST):
+                what = "whole numbers beyond 2^53, as ids are" if whole else f"numbers beyond {LARGEST:g}"
+                raise AliError(f"column {column.name!r} holds {what}: leave it out (--drop)")
             if len(present) == 0 or (not column.missing and (present == present[0]).all()):
                 what = f"is constant ({present[0]:g})" if len(present) else "is empty"
                 raise AliError(f"column {column.name!r} {what} in the training rows: leave it out (--drop), nothing can be learned there")
@@ -144,8 +149,8 @@ class Columns:
             rows[:, k] = np.where(code == len(self.columns[k].categories), np.nan, code)
         return torch.from_numpy(rows.astype(self.dtype)).to(x.device)
 
-    def check(self, x: Tensor, what: str) -> Tensor:
-        """Refuse rows of another width, empty cells where training saw none, and categories that there are not."""
+    def check(self, x: Tensor, what: str, first: int = 0) -> Tensor:
+        """Refuse another width, empty cells where training saw none, unknown categories, and numbers too far away."""
         if x.ndim != 2 or x.shape[1] != len(self.columns):
             raise AliError(f"{what}: this run knows rows of {len(self.columns)} columns, got shape {tuple(x.shape)}")
         for k, column in enumerate(self.columns):
@@ -156,7 +161,16 @@ class Columns:
             if bad.any():
                 row = int(bad.nonzero()[0])
                 known = f"a category's number, 0 to {len(column.categories) - 1}" if column.categories else "a finite number"
-                raise AliError(f"{what}: row {row}, column {column.name!r} is {cells[row].item()}; it must be {known}")
+                raise AliError(f"{what}: {self._cell(first, row, k)} is {cells[row].item()}; it must be {known}")
+            if not column.categories and len(cells):
+                low, high = self.values[k][0], self.values[k][-1]
+                far = (torch.maximum(cells - high, low - cells) / self.scale[k] > FAR).nonzero()  # no comparison holds of NaN
+                if len(far):
+                    row = int(far[0])
+                    raise AliError(
+                        f"{what}: {self._cell(first, row, k)} is {cells[row].item()}, further than networks see from the training rows' "
+                        f"{low:g} to {high:g}: mend it, or leave the row out"
+                    )
         return x
 
     def to_json(self) -> dict[str, Any]:
@@ -168,6 +182,9 @@ class Columns:
         columns = tuple(Column.from_json(column) for column in state["columns"])
         values, below, upto = (tuple(tuple(knots) for knots in state[key]) for key in ("values", "below", "upto"))
         return cls(columns, values, below, upto, tuple(state["scale"]), state["dtype"])
+
+    def _cell(self, first: int, row: int, k: int) -> str:
+        return f"row {first + row}, column {self.columns[k].name!r}"
 
     def _place(self, x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """F(x-), F(x), and how many standard deviations x lies beyond the training range."""
@@ -229,5 +246,6 @@ def _knots(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...], tuple[f
     rest = np.flatnonzero(~shared)
     kept = rest[np.unique(np.linspace(0, len(rest) - 1, min(len(rest), KNOTS)).round().astype(int))] if len(rest) else rest
     at = np.sort(np.concatenate([np.flatnonzero(shared), kept]))
-    scale = float(x.std()) or 1.0
+    largest = float(np.abs(x).max()) or 1.0
+    scale = float((x / largest).std()) * largest or 1.0  # squares of large numbers, or of small ones, are none
     return tuple(values[at].tolist()), tuple(below[at].tolist()), tuple(upto[at].tolist()), scale

@@ -6,7 +6,7 @@ and appear whole or not at all.
 
 from __future__ import annotations
 
-__all__ = ["blocks", "read_images", "read_numbers", "write_columns", "write_images", "write_numbers", "write_table"]
+__all__ = ["blocks", "read_images", "read_labels", "read_numbers", "write_columns", "write_images", "write_numbers", "write_table"]
 
 import os
 import re
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ali import pictures
-from ali.data import folders, parquet, pixels
+from ali.data import folders, parquet, pixels, tables
 from ali.data.store import Writer, header
 from ali.errors import AliError
 
@@ -66,22 +66,39 @@ def write_columns(file: Path, pieces: Iterable[np.ndarray], columns: Callable[[n
     write_table(file, (table(rows) for rows in blocks(pieces)))
 
 
-def write_table(file: Path, tables: Iterable[pa.Table]) -> None:
+def write_table(file: Path, pieces: Iterable[pa.Table]) -> None:
     """Write tables of the same columns, one below the other, to ``.csv`` or ``.parquet``.
 
     Raises:
         AliError: another ending.
     """
-    from pyarrow import csv, parquet
+    from pyarrow import csv
+    from pyarrow.parquet import ParquetWriter
 
     if file.suffix not in (".csv", ".parquet"):
         raise AliError(f"{file}: numbers are written to .csv, .parquet or .npy")
-    first, tables = _begun(tables)
+    first, pieces = _begun(pieces)
     with _whole(file) as temporary:
-        kind: Any = csv.CSVWriter if file.suffix == ".csv" else parquet.ParquetWriter
-        with kind(temporary, first.schema) as writer:
-            for table in tables:
-                writer.write_table(table)
+        if file.suffix == ".parquet":
+            with ParquetWriter(temporary, first.schema) as writer:
+                for table in pieces:
+                    writer.write_table(table)
+            return
+        with open(temporary, "wb") as opened:
+            for number, table in enumerate(pieces):
+                csv.write_csv(_with_points(table), opened, csv.WriteOptions(include_header=number == 0))
+
+
+def _with_points(table: pa.Table) -> pa.Table:
+    """Whole numbers in a column of fractions keep their point, by which readers know that it is one."""
+    import pyarrow as pa
+
+    for k, column in enumerate(table.columns):
+        if pa.types.is_floating(column.type):
+            x = column.drop_null().to_numpy()
+            if len(x) and (np.abs(x) < 1e15).all() and (x == np.round(x)).all():
+                table = table.set_column(k, table.column_names[k], column.cast(pa.decimal128(17, 1)))
+    return table
 
 
 def blocks(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -141,6 +158,45 @@ def read_numbers(file: Path) -> Iterator[np.ndarray]:
         first += batch.num_rows
     if order is None:
         raise AliError(f"{file}: no rows")
+
+
+def read_labels(file: Path, attributes: tuple[str, ...], label: str) -> np.ndarray:
+    """Read the labels of rows: names of classes, (n,), or attributes, float32 (n, k).
+
+    Arguments:
+        file: ``.csv`` or ``.parquet`` with a column for each attribute, or with one of classes, alone or of a known name; or ``.npy``.
+        attributes: those that the run knows; none if it knows classes.
+        label: the name of the column of classes.
+
+    Raises:
+        AliError: no such file, a broken one, no such column, an empty cell; the message says which.
+    """
+    if file.suffix == ".npy":
+        try:
+            return np.load(file, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise AliError(f"{file}: not readable as .npy ({error})") from None
+    table = tables.read(str(file))
+    if attributes:
+        missing = [name for name in attributes if name not in table.column_names]
+        if missing:
+            raise AliError(f"{file}: has no column {missing[0]!r} ({len(missing)} of the run's {len(attributes)} attributes are missing)")
+        wanted = list(attributes)
+    else:
+        names = table.column_names
+        if len(names) > 1 and label not in names:
+            raise AliError(f"{file}: which column holds the classes? Call it {label}; there are {', '.join(names)}")
+        wanted = [label if label in names else names[0]]
+    columns = {name: table.column(name).to_pylist() for name in wanted}
+    for name, cells in columns.items():
+        if None in cells:
+            raise AliError(f"{file}: column {name!r}, row {cells.index(None)} is empty")
+    if not attributes:
+        return np.array([str(cell) for cell in columns[wanted[0]]])
+    try:
+        return np.array([[float(cell) for cell in cells] for cells in columns.values()], np.float32).T
+    except ValueError as error:
+        raise AliError(f"{file}: attributes are numbers ({error})") from None
 
 
 def write_images(out: Path, pieces: Iterable[np.ndarray], maximum: float, columns: int | None = None) -> None:

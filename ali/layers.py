@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Fourier", "Heads", "Maxout", "UntiedBias"]
+__all__ = ["Fourier", "Heads", "Maxout", "UntiedBias", "spectral"]
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Maxout(nn.Module):
@@ -92,3 +93,17 @@ class Heads(nn.Module):
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}"
+
+
+def spectral(network: nn.Module) -> None:
+    r"""Divide each weight matrix of a network by its largest singular value, in place: no layer stretches its input.
+
+    .. math:: W \mapsto W / \sigma(W)
+
+    :math:`\sigma` is followed by one step of power iteration per pass in training mode; in evaluation mode it stands.
+
+    Source: Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018 (arXiv:1802.05957).
+    """
+    for layer in list(network.modules()):
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            spectral_norm(layer)

@@ -5,7 +5,9 @@ from __future__ import annotations
 __all__ = ["Model", "load", "open_data"]
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ali import checkpoint, pieces, preprocess, recipes
-from ali.data.source import Data, split
-from ali.data.tables import Column, from_matrix, in_memory, to_matrix
+from ali import checkpoint, lines, pieces, preprocess, recipes
+from ali.conditions import Labels
+from ali.data.source import Data, Source, split
+from ali.data.tables import Column, from_matrix, to_matrix
 from ali.errors import AliError
-from ali.games.game import Classifies, Game, Generates, Infers, Scores
-from ali.session import Report, Session, device_named, named, stoppable
+from ali.games.game import Classifies, Climbs, Conditions, Game, Generates, Infers, Level, Scores
+from ali.opening import in_memory, no_folder, open_data
+from ali.session import Report, Session, check_arguments, device_named, named, stoppable
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
 DRAWN = 2**14  # codes that are drawn together
@@ -35,13 +39,32 @@ class Model:
         config: what ``config.json`` holds.
     """
 
-    def __init__(self, game: Game, preprocess: preprocess.Preprocess, config: dict[str, Any]):
+    def __init__(self, game: Game | Level, preprocess: preprocess.Preprocess, config: dict[str, Any]):
         self.game, self.preprocess, self.config = game.eval(), preprocess, config
-        self.classes: tuple[str, ...] = tuple(config["spec"]["classes"])
+        # A game that finds classes of its own names them; else they are the data's.
+        self.classes: tuple[str, ...] = tuple(getattr(game, "clusters", config["spec"]["classes"]))
         self.shape: tuple[int, ...] = preprocess.shape
         self.columns: tuple[Column, ...] = preprocess.columns
+        self.attributes: tuple[str, ...] = tuple(config["spec"].get("attributes", ()))
         self.device = next(game.parameters()).device
         self._at_once = max(1, min(1000, CHUNK // max(1, math.prod(self.shape))))  # rows that are looked at together
+        self.conditions: Labels | None = None  # what the labels of a conditional run may be
+        if isinstance(game, Conditions):  # pyrefly: ignore
+            with _noise(0):
+                known = game.labels(1000).cpu().numpy()
+            self.conditions = Labels(attributes=self.attributes, known=known) if self.attributes else Labels(self.classes)
+
+    @property
+    def generates(self) -> bool:
+        """Is there a decoder?"""
+        game: Any = self.game
+        return isinstance(game, Generates)
+
+    @property
+    def infers(self) -> bool:
+        """Is there an encoder?"""
+        game: Any = self.game
+        return isinstance(game, Infers)
 
     @property
     def latent(self) -> int:
@@ -67,7 +90,8 @@ class Model:
             out: folder of the run; it must not exist yet.
             report: called some 400 times with a :class:`ali.session.Report`.
             hold_out: share of the rows that training never sees, where the data names no test part; default 0.1.
-            options: seed, face, recipe, device, the recipe's own arguments, and with a path how to read it (size, crop, ...).
+            options: seed, face, recipe, device, labels (how many to keep, the others are hidden), the recipe's own arguments, and
+                with a path how to read it (size, crop, ...).
 
         Raises:
             AliError: bad data, an unknown argument, or a folder that exists; says which and what to do.
@@ -120,23 +144,59 @@ class Model:
                 report(state)
         return load(session.folder, recipe=recipe, device=str(session.device))
 
-    def sample(self, n: int, *, seed: int | None = None) -> Any:
-        r"""Draw new rows: :math:`z \sim p(z)`, :math:`x \sim p(x | z)`.
+    def at(self, level: int) -> Model:
+        """The verbs at one level of a hierarchical run: codes of that level, reconstructions and walks from it.
+
+        Arguments:
+            level: 1 (nearest to the data) to the number of levels; the run's own verbs are those of the top one.
+
+        Raises:
+            AliError: a run without levels, or a level that it does not have.
+        """
+        game = self._can("be looked at by levels", Climbs, "levels")
+        if not 1 <= _whole(level, "level") <= game.levels:
+            raise AliError(f"this run has levels 1 to {game.levels}, got {level}")
+        return Model(Level(game, level), self.preprocess, self.config)
+
+    def sample(self, n: int, *, y: Any = None, fix_level: int | None = None, seed: int | None = None) -> Any:
+        r"""Draw new rows: :math:`z \sim p(z)`, :math:`x \sim p(x | z)`; of a conditional run also y ~ p(y), :math:`x \sim p(x | z, y)`.
 
         Arguments:
             n: how many, at least 1.
-            seed: for the same rows again.
+            y: of a conditional run: one label for all rows, or one for each; what a dictionary of attributes leaves open is drawn
+                from p(y). A class is its name, or its number (its place in ``classes``); attributes are an array (k,) or (n, k) in the
+                order of ``attributes``, or a dictionary ``{"smiling": 1}``.
+            fix_level: of a hierarchical run: all rows share one code of this level, and those above it; what lies below is drawn.
+            seed: for the same rows again; it fixes the codes, whatever y is.
 
         Returns:
             An array; for a table with categories or missing cells a pyarrow table.
         """
-        return self.decode(np.concatenate(list(self.codes(n, seed=seed))))
+        made = pieces.together(self._sampled(n, y, fix_level, seed), n)
+        return self._out(made)
 
-    def encode(self, x: Any, *, draw: bool = False, seed: int | None = None) -> Any:
+    def samples(self, n: int, *, y: Any = None, fix_level: int | None = None, seed: int | None = None) -> Iterator[np.ndarray]:
+        """The rows of :meth:`sample`, more than fit into memory: an array for some of them after the other.
+
+        Arguments:
+            n, y, fix_level, seed: as for :meth:`sample`.
+        """
+        return (some.cpu().numpy() for some in self._sampled(n, y, fix_level, seed))
+
+    def codes(self, n: int, *, seed: int | None = None) -> Iterator[np.ndarray]:
+        """Codes drawn from the prior, piece by piece: what :meth:`sample` decodes.
+
+        Arguments:
+            n, seed: as for :meth:`sample`.
+        """
+        return (z.cpu().numpy() for z, _ in self._drawn(n, seed))
+
+    def encode(self, x: Any, y: Any = None, *, draw: bool = False, seed: int | None = None) -> Any:
         """Infer codes: the mean of q(z | x), or a draw from it.
 
         Arguments:
             x: rows in the data's own units and layout, (n, ...): an array or a tensor; for a run on a table also a data frame.
+            y: of a conditional run: the labels of the rows, in the forms that :meth:`sample` takes, none left open.
             draw: sample q(z | x), as the paper's figures do.
             seed: of the draw.
 
@@ -146,13 +206,14 @@ class Model:
         Raises:
             AliError: rows of another shape, or out of the range of the training data.
         """
-        return self._look("encode", x, draw, seed)
+        return self._look("encode", x, self._given(y, x), draw, seed)
 
-    def decode(self, z: Any) -> Any:
+    def decode(self, z: Any, y: Any = None) -> Any:
         """Generate the rows that codes stand for: the mean of p(x | z).
 
         Arguments:
             z: codes, shape (n, latent): an array or a tensor.
+            y: of a conditional run: as for :meth:`encode`.
 
         Returns:
             A tensor for a tensor, else an array; for a table with categories or missing cells a pyarrow table.
@@ -160,88 +221,129 @@ class Model:
         Raises:
             AliError: codes of another dimension, or not finite.
         """
-        x = self._all("decode", self._tensor(z))
-        if isinstance(z, Tensor):
-            return x
-        mixed = any(column.categories or column.missing for column in self.columns)  # what an array can not hold without a key to it
-        return from_matrix(x.cpu().numpy(), self.columns) if mixed else x.cpu().numpy()
+        x = self._all("decode", self._tensor(z), self._given(y, z))
+        return x if isinstance(z, Tensor) else self._out(x)
 
-    def reconstruct(self, x: Any, *, draw: bool = False, seed: int | None = None) -> Any:
+    def reconstruct(self, x: Any, y: Any = None, *, draw: bool = False, seed: int | None = None) -> Any:
         """Encode, then decode: rows of the kind that was given.
 
         Arguments:
-            x, draw, seed: as for :meth:`encode`.
+            x, y, draw, seed: as for :meth:`encode`.
         """
-        return self._like(x, self._all("reconstruct", x, draw, seed))
+        return self._like(x, self._all("reconstruct", x, self._given(y, x), draw, seed))
 
-    def codes(self, n: int, *, seed: int | None = None) -> Iterator[np.ndarray]:
-        """Codes drawn from the prior, piece by piece: what :meth:`sample` decodes.
-
-        Arguments:
-            n, seed: as for :meth:`sample`.
-        """
-        game = self._can("sample", Generates, "decoder")
-        if not 1 <= n < 2**31:
-            raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
-        with pieces.noise(seed):
-            while n:
-                # On the CPU noise comes in sixteens, so that pieces like these hold what a single draw would.
-                some = n if n < DRAWN + 16 else DRAWN
-                yield game.prior.sample(some).cpu().numpy()
-                n -= some
-
-    def each(self, verb: Verb, rows: Any, *, draw: bool = False, seed: int | None = None) -> Iterator[np.ndarray]:
+    def each(self, verb: Verb, rows: Any, y: Any = None, *, draw: bool = False, seed: int | None = None) -> Iterator[np.ndarray]:
         """A verb for more rows than fit into memory: the same numbers, an array for some rows after the other.
 
         Arguments:
             verb: "encode", "decode", "reconstruct", "score" or "classify".
             rows: rows or codes that are read when they are asked for by slices (:class:`ali.data.store.Stored`), or arrays of some
                 rows each, one after the other.
+            y: of a conditional run: one label for all rows, or one for each.
             draw, seed: as for :meth:`encode`.
 
         Raises:
             AliError: as for the verb.
         """
+        n = 1 if y is None or self.conditions is None else self.conditions.count(y)
+        given = None if verb in ("score", "classify") else self._given(y, n or 1)  # these two take no labels
         cut = pieces.cut(rows, self._at_once) if hasattr(rows, "shape") else pieces.regrouped(rows, self._at_once)
-        return (some.cpu().numpy() for some in self._each(verb, cut, draw, seed))
+        return (some.cpu().numpy() for some in self._each(verb, pieces.beside(cut, given, n is None), draw, seed))
 
-    def interpolate(self, x1: Any, x2: Any, steps: int = 9, *, how: Literal["linear", "spherical"] = "linear") -> Any:
+    def interpolate(
+        self, x1: Any, x2: Any, steps: int = 9, *, how: Literal["linear", "spherical"] = "linear", y1: Any = None, y2: Any = None
+    ) -> Any:
         r"""Rows between two rows: encode both, walk between the codes, decode (section 4.2, which draws codes; here they are means).
-
-        .. math::
-            \text{linear:} \quad & (1 - t) z_1 + t z_2 \\
-            \text{spherical:} \quad & \frac{\sin((1 - t) \omega)}{\sin \omega} z_1 + \frac{\sin(t \omega)}{\sin \omega} z_2,
-            \quad \omega = \angle(z_1, z_2)
 
         Arguments:
             x1, x2: equally many rows, (n, ...).
             steps: points on each walk, both ends among them, at least 2.
-            how: a straight line, or along the sphere where prior codes lie (White 2016, arXiv:1609.04468).
+            how: a straight line, or along the sphere where prior codes lie (:func:`ali.lines.walk`).
+            y1, y2: of a conditional run: the labels of the rows; the walk goes straight from one label to the other.
 
         Returns:
             Shape (n, steps, ...); for data frames one table of n x steps rows, walk after walk.
         """
-        if steps < 2:
-            raise AliError(f"steps counts the points of a walk with both its ends: at least 2, got {steps}")
-        if how not in ("linear", "spherical"):
-            raise AliError(f"unknown way {how!r}: choose linear or spherical")
+        steps = _whole(steps, "steps")
         if len(x1) != len(x2):
             raise AliError(f"x1 has {len(x1)} rows and x2 has {len(x2)}: a walk needs one of each")
-        z1, z2 = self._all("encode", x1)[:, None], self._all("encode", x2)[:, None]
-        t = torch.linspace(0, 1, steps, device=self.device)[:, None]
-        if how == "spherical":
-            cosine = torch.nn.functional.cosine_similarity(z1, z2, dim=-1).clamp(-1, 1)[..., None]
-            omega = cosine.arccos()
-            sphere = ((1 - t) * omega).sin() / omega.sin() * z1 + (t * omega).sin() / omega.sin() * z2
-            # Codes on one line through the origin: the limit, or where there is none, is the straight walk.
-            z = torch.where(omega.sin() < 1e-3, (1 - t) * z1 + t * z2, sphere)
-        else:
-            z = (1 - t) * z1 + t * z2
-        x = self._like(x1, self._all("decode", z.flatten(0, 1)))
-        return x.reshape(len(x1), steps, *x.shape[1:]) if isinstance(x, Tensor | np.ndarray) else x
+        self._can("interpolate", Generates, "decoder"), self._can("interpolate", Infers, "encoder")
+        first, last, y = self._given(y1, x1, "y1"), self._given(y2, x2, "y2"), None
+        z = lines.walk(self._all("encode", x1, first), self._all("encode", x2, last), steps, how)
+        if self.conditions and first is not None and last is not None:
+            start, end = (torch.from_numpy(self.conditions.one_hot(given)) for given in (first, last))
+            y = lines.walk(start, end, steps).flatten(0, 1).numpy()
+        return self._lines(x1, z, y)
+
+    def direction(self, x: Any, mask: Any, y: Any = None, *, how: Literal["mean", "classifier"] = "mean") -> np.ndarray:
+        """The direction in code space in which rows with a property lie: for :meth:`edit`.
+
+        Arguments:
+            x: as for :meth:`encode`.
+            mask: which rows have the property, (n,), True or False.
+            y: of a conditional run: the labels of the rows. What they say is hardly in the code: change the label instead.
+            how: between the means of the codes, or across the border that a linear classifier draws (:func:`ali.lines.direction`).
+
+        Returns:
+            Shape (latent,); strength 1 is one step from the mean without to the mean with.
+
+        Raises:
+            AliError: all rows have it, or none.
+        """
+        return lines.direction(self._all("encode", x, self._given(y, x)).cpu().numpy(), mask, how)
+
+    def edit(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        label: Any = None,
+        direction: Any = None,
+        strength: float | Sequence[float] = 1.0,
+    ) -> Any:
+        r"""Change rows: infer their codes, change the label (conditional runs, Figure 7) or go along a direction, decode.
+
+        .. math:: x' = G_x(G_z(x, y), y') \quad \text{or} \quad x' = G_x(G_z(x) + s \delta)
+
+        Arguments:
+            x: as for :meth:`encode`.
+            y: of a conditional run: the labels that the rows have.
+            attributes: those to change, ``{"smiling": 1}``; the others stay as y has them; or
+            label: the class to change into; or
+            direction: :math:`\delta`, shape (latent,), as :meth:`direction` returns it.
+            strength: :math:`s` along a direction, 1 for one step; or several.
+
+        Returns:
+            Rows of the kind that was given; for several strengths of shape (n, strengths, ...), for data frames row after row.
+
+        Raises:
+            AliError: not one of the three, or labels for a run that takes none.
+        """
+        if sum(what is not None for what in (attributes, label, direction)) != 1:
+            raise AliError("edit what? Say one of attributes, label and direction")
+        if direction is None and self.conditions is None:
+            raise AliError(f"this run ({self.config['recipe']}) takes no labels that could be changed: edit along a direction")
+        own = self._given(y, x)
+        z = self._all("encode", x, own)
+        if direction is None:
+            others = own if self.attributes else None
+            return self._like(x, self._all("decode", z, self._given(label if attributes is None else attributes, x, others=others)))
+        step, s = self._tensor(direction).to(z), torch.as_tensor(strength, dtype=z.dtype, device=z.device)
+        if step.shape != z.shape[1:] or not torch.isfinite(step).all():
+            raise AliError(f"direction: {z.shape[1]} finite numbers, one for each of z; got shape {tuple(step.shape)}")
+        if s.ndim > 1 or not torch.isfinite(s).all():
+            raise AliError(f"strength: a finite number, or a list of them; got {strength}")
+        if not s.ndim:
+            return self._like(x, self._all("decode", z + s * step, own))
+        return self._lines(x, z[:, None] + s[:, None] * step, None if own is None else own.repeat(len(s), 0))
 
     def score(self, x: Any) -> Any:
         """How strange rows are: the game's anomaly score, higher = stranger.
+
+        A score has no unit of its own: compare scores of one run, or turn them into p-values (:func:`ali.p_values`)::
+
+            p = ali.p_values(model.score(x), model.score(rows_held_out))  # anomalies: p <= 0.01
 
         Arguments:
             x: as for :meth:`encode`.
@@ -262,60 +364,138 @@ class Model:
         """
         return self._look("classify", x)
 
+    def labels_of(self, source: Source) -> np.ndarray | None:
+        """The labels of some rows, as y for the verbs; None if this run takes none."""
+        if self.conditions is None:
+            return None
+        if source.y is None or (source.attributes or source.classes) != (self.attributes or self.classes):
+            raise AliError(f"these rows do not have the labels that this run ({self.config['recipe']}) learned from")
+        return source.y
+
     def table(self, rows: Any) -> Any:
         """Rows of a run on a table as a pyarrow table, with names, types and categories."""
         return from_matrix(rows, self.columns) if isinstance(rows, np.ndarray) else rows
 
-    def _look(self, verb: Verb, x: Any, draw: bool = False, seed: int | None = None) -> Any:
-        seen = self._all(verb, x, draw, seed)
+    def _look(self, verb: Verb, x: Any, y: np.ndarray | None = None, draw: bool = False, seed: int | None = None) -> Any:
+        seen = self._all(verb, x, y, draw, seed)
         return seen if isinstance(x, Tensor) else seen.cpu().numpy()
 
-    def _all(self, verb: Verb, x: Any, draw: bool = False, seed: int | None = None) -> Tensor:
+    def _all(self, verb: Verb, x: Any, y: np.ndarray | None = None, draw: bool = False, seed: int | None = None) -> Tensor:
         """A verb for rows of any kind, or codes, that are in memory."""
-        x = to_matrix(x, self.columns, "x") if self.columns and not isinstance(x, Tensor | np.ndarray) else x
-        return torch.cat(list(self._each(verb, pieces.cut(x, self._at_once), draw, seed)))
+        first = 0
+        if self.columns and verb != "decode" and not isinstance(x, Tensor | np.ndarray):
+            x, first = to_matrix(x, self.columns, "x"), 1
+        rows = pieces.beside(pieces.cut(x, self._at_once), y, first=first)
+        return pieces.together(self._each(verb, rows, draw, seed), len(x))
 
-    def _each(self, verb: Verb, rows: Iterable[Any], draw: bool, seed: int | None) -> Iterator[Tensor]:
-        if verb == "score":
-            return self._seen(rows, self._can("score", Scores, "anomaly score").score)
-        if verb == "classify":
-            return self._seen(rows, self._can("classify", Classifies, "classifier").classify)
+    def _each(self, verb: Verb, rows: Iterable[pieces.Beside], draw: bool = False, seed: int | None = None) -> Iterator[Tensor]:
+        """A verb for rows or codes that come in pieces."""
+        if verb in ("score", "classify"):
+            function = (
+                self._can("score", Scores, "anomaly score").score
+                if verb == "score"
+                else self._can("classify", Classifies, "classifier").classify
+            )
+            return (self._seen(function, *piece) for piece in rows)
         if verb == "decode":
-            return self._decoded(rows)
-        z = self._encoded(rows, draw, seed)
-        return z if verb == "encode" else self._decoded(z)
+            game = self._can(verb, Generates, "decoder")
+            dim = game.prior.dim
+            return (self._generated(game, dim, *piece) for piece in rows)
+        dim = None if verb == "encode" else self._can(verb, Generates, "decoder").prior.dim
+        return self._inferred(self._can(verb, Infers, "encoder"), dim, rows, draw, seed)
 
-    def _encoded(self, rows: Iterable[Any], draw: bool, seed: int | None) -> Iterator[Tensor]:
-        game = self._can("encode", Infers, "encoder")
+    def _inferred(self, game: Any, dim: int | None, rows: Iterable[pieces.Beside], draw: bool, seed: int | None) -> Iterator[Tensor]:
+        """Codes; with their dimension the rows that they stand for."""
 
-        def infer(x: Tensor) -> Tensor:
-            q = game.encode(x)
+        def infer(x: Tensor, *y: Tensor) -> Tensor:
+            q = game.encode(x, *y)
             return q.rsample() if draw else q.mean
 
-        with pieces.noise(seed if draw else None):
-            yield from self._seen(rows, infer)
+        with _noise(seed if draw else None):
+            for first, x, y in rows:
+                z = self._seen(infer, first, x, y)
+                yield z if dim is None else self._generated(game, dim, first, z, y)
 
-    def _seen(self, rows: Iterable[Any], function: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
-        """A function of rows as the networks see them."""
+    def _seen(self, function: Callable[..., Tensor], first: int, piece: Any, y: tuple[np.ndarray, ...]) -> Tensor:
+        """A function of rows as the networks see them, and of their labels if there are any."""
+        x = self.preprocess.check(self._tensor(piece), "x", first)
+        with torch.no_grad():
+            answers = function(self.preprocess.forward(x.to(self.device)), *(self._tensor(labels).to(self.device) for labels in y))
+        if not torch.isfinite(answers).all():
+            row = first + int((~torch.isfinite(answers.flatten(1) if answers.ndim > 1 else answers[:, None])).any(1).nonzero()[0])
+            raise AliError(f"x: what the networks make of row {row} is not finite: is it far from the training rows?")
+        return answers
 
-        def see(what: str, piece: Any) -> Tensor:
-            x = self.preprocess.check(self._tensor(piece), what)
-            with torch.no_grad():
-                return function(self.preprocess.forward(x.to(self.device)))
+    def _generated(self, game: Any, dim: int, first: int, piece: Any, y: tuple[np.ndarray, ...]) -> Tensor:
+        """The rows that codes stand for."""
+        z = self._tensor(piece).to(torch.get_default_dtype())
+        if z.ndim != 2 or z.shape[1] != dim:
+            raise AliError(f"z: this run's codes have shape (n, {dim}), got {tuple(z.shape)}")
+        if not torch.isfinite(z).all():
+            raise AliError(f"z: row {first + int((~torch.isfinite(z)).nonzero()[0][0])} has a number that is not finite")
+        with torch.no_grad():
+            return self.preprocess.inverse(game.decode(z.to(self.device), *(self._tensor(labels).to(self.device) for labels in y)).mean)
 
-        return (see(what, piece) for what, piece in pieces.called("x", rows))
+    def _sampled(self, n: int, y: Any, fix_level: int | None, seed: int | None) -> Iterator[Tensor]:
+        game: Any = self._can("sample", Generates, "decoder")
+        bottom, fixed = self, None
+        if isinstance(game, Climbs) or fix_level is not None:  # a draw from p(x) draws the codes of every level
+            bottom, fixed = self.at(1), None if fix_level is None else self.at(fix_level).game
+        given = None if y is None else self._given(y, _whole(n, "n"), others=np.zeros((n, len(self.attributes)), np.float32))
+        free = [k for k, name in enumerate(self.attributes) if isinstance(y, Mapping) and name not in y]
 
-    def _decoded(self, rows: Iterable[Any]) -> Iterator[Tensor]:
-        game = self._can("decode", Generates, "decoder")
-        for what, piece in pieces.called("z", rows):
-            codes = self._tensor(piece).to(torch.get_default_dtype())
-            if codes.ndim != 2 or codes.shape[1] != game.prior.dim:
-                raise AliError(f"{what}: this run's codes have shape (n, {game.prior.dim}), got {tuple(codes.shape)}")
-            if not torch.isfinite(codes).all():
-                raise AliError(f"{what}: row {int((~torch.isfinite(codes)).nonzero()[0][0])} has a number that is not finite")
-            with torch.no_grad():
-                x = self.preprocess.inverse(game.decode(codes.to(self.device)).mean)
-            yield x
+        def rows() -> Iterator[pieces.Beside]:
+            first = 0
+            for z, drawn in bottom._drawn(n, seed, fixed):
+                if given is not None and drawn is not None:
+                    said = given[first : first + len(z)].copy()
+                    if free:
+                        said[:, free] = drawn[:, free]
+                    drawn = said
+                yield from pieces.beside(pieces.cut(z, self._at_once), drawn, first=first)
+                first += len(z)
+
+        return bottom._each("decode", rows())
+
+    def _drawn(self, n: int, seed: int | None, fixed: Any = None) -> Iterator[tuple[Tensor, np.ndarray | None]]:
+        """Codes, and beside them labels of a conditional run, drawn whether or not they are used: a seed fixes the codes.
+
+        Arguments:
+            fixed: of a hierarchical run, the level above this one of which all have one code.
+        """
+        game = self._can("sample", Generates, "decoder")
+        n, above = _whole(n, "n"), None
+        if not 1 <= n < 2**31:
+            raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
+        with _noise(seed):
+            while n:
+                # On the CPU noise comes in sixteens, so that pieces like these hold what a single draw would.
+                some = n if n < DRAWN + 16 else DRAWN
+                with torch.no_grad():
+                    if fixed is not None:
+                        above = fixed.sample(1) if above is None else above
+                        z = fixed.game.descend(above.expand(some, -1), fixed.level, game.level)
+                    else:
+                        z = game.prior.sample(some)
+                    y = None if self.conditions is None else game.labels(some).cpu().numpy()
+                yield z, y
+                n -= some
+
+    def _given(self, y: Any, rows: Any, name: str = "y", *, others: np.ndarray | None = None) -> np.ndarray | None:
+        """Labels as the networks take them, one for each of some rows, or of as many; None for a run that takes none."""
+        if self.conditions is None:
+            if y is not None:
+                raise AliError(f"{name}: this run ({self.config['recipe']}) takes no labels; the recipe conditional trains one that does")
+            return None
+        if y is None:
+            raise AliError(f"{name}: this run ({self.config['recipe']}) needs the labels of the rows, too: {self.conditions.choice}")
+        y, n = y.cpu().numpy() if isinstance(y, Tensor) else y, rows if isinstance(rows, int) else len(rows)
+        return self.conditions.numbers(y, n, others)
+
+    def _out(self, x: Tensor) -> Any:
+        """Rows that were generated for nobody's tensor: an array, or a table if it takes one to say what they are."""
+        mixed = any(column.categories or column.missing for column in self.columns)  # what an array can not hold without a key to it
+        return from_matrix(x.cpu().numpy(), self.columns) if mixed else x.cpu().numpy()
 
     def _like(self, given: Any, rows: Tensor) -> Any:
         """Rows of the kind that was given: a tensor, an array, a pandas data frame, or a pyarrow table."""
@@ -326,13 +506,19 @@ class Model:
         table = from_matrix(rows.cpu().numpy(), self.columns)
         return table.to_pandas() if type(given).__module__.startswith("pandas") else table
 
+    def _lines(self, given: Any, z: Tensor, y: np.ndarray | None) -> Any:
+        """Decode several codes for each row: (n, m, d) to (n, m, ...)."""
+        x = self._like(given, self._all("decode", z.flatten(0, 1), y))
+        return x.reshape(*z.shape[:2], *x.shape[1:]) if isinstance(x, Tensor | np.ndarray) else x
+
     def _tensor(self, rows: np.ndarray | Tensor) -> Tensor:
         if isinstance(rows, Tensor):
             return rows
         x = np.asarray(rows)
         if x.dtype.kind not in "iufb":
             raise AliError(f"expected an array of numbers, got type {x.dtype}")
-        return torch.from_numpy(np.ascontiguousarray(x.astype(x.dtype.newbyteorder("="), copy=False)))
+        native = x.astype(x.dtype.newbyteorder("="), copy=False)
+        return torch.from_numpy(np.require(native, requirements=["C", "W"]))  # torch warns of arrays that can not be written
 
     def _can(self, verb: str, protocol: type, part: str) -> Any:
         if not isinstance(self.game, protocol):
@@ -353,10 +539,14 @@ def load(run: str | Path, *, recipe: Callable[..., recipes.Run] | None = None, d
     """
     folder = Path(run)
     if not folder.is_dir():
-        raise AliError(f"{folder}: no such run folder")
+        raise no_folder(folder)
     config = checkpoint.read_json(folder / "config.json")
     try:
         function = recipe or named(config["recipe"])
+        try:
+            check_arguments(config["recipe"], function, config["arguments"])
+        except AliError as error:
+            raise AliError(f"{folder / 'config.json'}: {error}") from None
         built = function(recipes.Spec.from_json(config["spec"]), **config["arguments"])
         prepared = preprocess.from_json(checkpoint.read_json(folder / "preprocess.json"))
     except (KeyError, TypeError) as error:
@@ -368,32 +558,22 @@ def load(run: str | Path, *, recipe: Callable[..., recipes.Run] | None = None, d
     return Model(built.game.to(device_named(device)), prepared, config)
 
 
-def open_data(run: str | Path, path: str | None = None) -> Data:
-    """The data that a run was trained on, opened again.
+@contextmanager
+def _noise(seed: int | None) -> Iterator[None]:
+    """Fix torch's noise for a while, and leave it as it was; do nothing without a seed."""
+    if seed is not None and not 0 <= _whole(seed, "seed") < 2**63:
+        raise AliError(f"seed must be at least 0 and below 2^63, got {seed}")
+    with torch.random.fork_rng(enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(int(seed))
+        yield
 
-    Arguments:
-        run: the run folder.
-        path: where the data is now, if it has moved.
 
-    Raises:
-        AliError: not a run folder, or data that only its trainer can open (an array in memory).
-    """
-    folder = Path(run)
-    if not folder.is_dir():
-        raise AliError(f"{folder}: no such run folder")
-    config = checkpoint.read_json(folder / "config.json")
-    entry = recipes.DATASETS.get(config.get("dataset", ""))
-    if entry is None:
-        raise AliError(f"{folder}: its config.json names no data set that this version of ali knows")
-    known = folder / "resume" / "data.json"
-    path = path or (checkpoint.read_json(known).get("path") if known.exists() else None)
-    if entry.needs and path is None:
-        raise AliError(f"{folder}: does not know where its data is; give its path ({entry.needs})")
-    known_options = signature(entry.function()).parameters
-    data = entry.open(path, **{key: value for key, value in config.get("data", {}).items() if key in known_options and key != "path"})
-    if data.train.fingerprint() != config.get("fingerprint"):
-        raise AliError(
-            f"{folder}: {path or 'the data'} holds other rows than it was trained on, so that held-out rows may be training rows; "
-            "give it the same data (--data)"
-        )
-    return data
+def _whole(value: Any, name: str) -> int:
+    """A whole number of any type."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise AliError(f"{name} must be a whole number, got {value!r}") from None

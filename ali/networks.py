@@ -10,15 +10,31 @@ it by what it calls. Which family a conditional returns is chosen by which class
 
 from __future__ import annotations
 
-__all__ = ["Conditional", "Critic", "Deterministic", "Discriminator", "Gaussian", "ImplicitConditional", "Joined"]
+__all__ = [
+    "BernoulliConditional",
+    "Conditional",
+    "Critic",
+    "Deterministic",
+    "Discriminator",
+    "Frozen",
+    "Embedding",
+    "Gaussian",
+    "Homoscedastic",
+    "ImplicitConditional",
+    "Joined",
+    "Ladder",
+    "Unary",
+]
 
 import abc
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ali.distributions import DiagonalNormal, Dirac, Distribution, Implicit
+from ali.distributions import Bernoulli, DiagonalNormal, Dirac, Distribution, Implicit
 from ali.table import Network
 
 
@@ -32,21 +48,26 @@ class Conditional(nn.Module, abc.ABC):
 class Gaussian(Conditional):
     r"""A diagonal normal whose moments a network computes (eq. 2).
 
-    .. math:: q(z | x) = \mathcal{N}(\mu(x), \sigma^2(x) I), \quad \log \sigma(x) = h(x) + \log \sigma_0
+    .. math:: q(z | x) = \mathcal{N}(\mu(x), \sigma^2(x) I), \quad \log \sigma(x) = s - \mathrm{softplus}(s - h(x) - \log \sigma_0)
+
+    Without a bound s (the paper), :math:`\log \sigma = h + \log \sigma_0`; well below s it is nearly that anyway.
 
     Arguments:
         network: (n, ...) to (n, 2d): first the means, then :math:`h`.
         log_sigma_0: initial :math:`\log \sigma`. The authors' 0 gives no faithful reconstructions for long,
             because x and a noisy z can match jointly while they stay nearly independent (Li et al. 2017, ALICE).
+        bound: s, the largest :math:`\log \sigma`: a game that goes astray for some steps can otherwise take it to where its
+            exponential overflows.
     """
 
-    def __init__(self, network: nn.Module, log_sigma_0: float = 0.0):
+    def __init__(self, network: nn.Module, log_sigma_0: float = 0.0, bound: float | None = None):
         super().__init__()
-        self.network, self.log_sigma_0 = network, log_sigma_0
+        self.network, self.log_sigma_0, self.bound = network, log_sigma_0, bound
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> DiagonalNormal:
         mu, h = self.network(u, *others).chunk(2, dim=1)
-        return DiagonalNormal(mu, h + self.log_sigma_0)
+        log_sigma = h + self.log_sigma_0
+        return DiagonalNormal(mu, log_sigma if self.bound is None else self.bound - F.softplus(self.bound - log_sigma))
 
 
 class Deterministic(Conditional):
@@ -81,6 +102,60 @@ class ImplicitConditional(Conditional):
         )
 
 
+class Homoscedastic(Conditional):
+    r"""A normal whose means a network computes, with one learned standard deviation for every component of every row.
+
+    .. math:: p(x | z) = \mathcal{N}(f(z), \sigma_x^2 I)
+
+    Arguments:
+        network: (n, ...) to (n, ...): :math:`f`.
+        log_sigma: initial :math:`\log \sigma_x`.
+    """
+
+    def __init__(self, network: nn.Module, log_sigma: float = 0.0):
+        super().__init__()
+        self.network, self.log_sigma = network, nn.Parameter(torch.tensor(log_sigma))
+
+    def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> DiagonalNormal:
+        mu = self.network(u, *others)
+        return DiagonalNormal(mu, self.log_sigma.expand_as(mu))
+
+
+class BernoulliConditional(Conditional):
+    """Pixels off or on with the probabilities that a network computes (:class:`ali.distributions.Bernoulli`).
+
+    Arguments:
+        network: (n, ...) to (n, ...): logits.
+        low: the darkest pixel of the network's range, -1 or 0.
+    """
+
+    def __init__(self, network: nn.Module, low: float = 0.0):
+        super().__init__()
+        self.network, self.low = network, low
+
+    def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Bernoulli:
+        return Bernoulli(self.network(u, *others), self.low)
+
+
+class Frozen(Conditional):
+    """A trained conditional that learns no more: nothing in it is trainable, and it stays in evaluation mode.
+
+    Arguments:
+        conditional: gradients pass through it, but reach none of its weights.
+    """
+
+    def __init__(self, conditional: Conditional):
+        super().__init__()
+        self.conditional = conditional.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Frozen:
+        return super().train(False)
+
+    def forward(self, u: Tensor, *others: Tensor) -> Distribution:
+        return self.conditional(u, *others)
+
+
 class Joined(nn.Module):
     """A network whose last rows see other numbers, too: a label's embedding beside the features, or beside the code.
 
@@ -96,6 +171,29 @@ class Joined(nn.Module):
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Tensor:
         features = u if self.body is None else self.body(u)
         return self.head(torch.cat([features.flatten(1), *others], 1))
+
+
+class Embedding(nn.Module):
+    r"""Numbers in the place of a label: :math:`e = W y`, linear. A class is embedded as its one-hot y: by a vector of its own.
+
+    Arguments:
+        labels: classes, or attributes.
+        size: numbers in e.
+        sigma: standard deviation of the initial weights.
+        mean, scale: of attributes, shape (labels,): y is taken in these units; by default as it is.
+    """
+
+    def __init__(self, labels: int, size: int, sigma: float, mean: Tensor | None = None, scale: Tensor | None = None):
+        super().__init__()
+        self.weight = nn.Parameter(sigma * torch.randn(labels, size))
+        self.register_buffer("mean", torch.zeros(labels) if mean is None else mean)
+        self.register_buffer("scale", torch.ones(labels) if scale is None else scale)
+
+    def forward(self, y: Tensor) -> Float[Tensor, "n e"]:
+        """Embed class numbers (n,), or attributes or mixtures of classes (n, labels)."""
+        if not y.is_floating_point():
+            return self.weight[y]
+        return (y.to(self.weight.dtype) - self.mean) / self.scale @ self.weight
 
 
 class Discriminator(nn.Module):
@@ -118,7 +216,14 @@ class Discriminator(nn.Module):
         self.d_x, self.d_z, self.d_xz = d_x, d_z, d_xz
 
     def forward(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
-        return _logits(self.d_xz(torch.cat([self.d_x(x).flatten(1), self.d_z(z).flatten(1), *others], 1)))
+        return _logits(self.d_xz(self._joined(x, z, *others)))
+
+    def features(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n k"]:
+        """What its last layer sees of a pair."""
+        return self.d_xz.features(self._joined(x, z, *others))
+
+    def _joined(self, x: Tensor, z: Tensor, *others: Tensor) -> Tensor:
+        return torch.cat([self.d_x(x).flatten(1), self.d_z(z).flatten(1), *others], 1)
 
 
 class Critic(nn.Module):
@@ -135,9 +240,66 @@ class Critic(nn.Module):
     def __init__(self, body: Network, head: Network):
         super().__init__()
         self.body, self.head = body, head
+        self.last, layer = [(k, module) for k, module in enumerate(head) if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+        self.size = layer.weight.shape[1]  # numbers in one row of features
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
-        return _logits(self.head(torch.cat([self.body(u).flatten(1), *others], 1)))
+        return self.verdict(self.features(u, *others))
+
+    def features(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n c"]:
+        """What the last layer sees: the penultimate activations."""
+        joined = torch.cat([self.body(u).flatten(1), *others], 1).reshape(len(u), *self.head.input_shape)
+        return nn.Sequential(*list(self.head)[: self.last])(joined).flatten(1)
+
+    def verdict(self, features: Float[Tensor, "n c"]) -> Float[Tensor, "n ..."]:
+        """The logits that belong to features: ``critic(u) = critic.verdict(critic.features(u))``."""
+        maps = features[..., None, None] if isinstance(self.head[self.last], nn.Conv2d) else features
+        return _logits(nn.Sequential(*list(self.head)[self.last :])(maps))
+
+
+class Unary(nn.Module):
+    r"""D(x, z) with an opinion on x alone and on z alone, too: three logits, from shared features.
+
+    .. math:: s_x = \theta_x^\top F(x), \quad s_z = \theta_z^\top H(z), \quad s_{xz} = J(F(x), H(z))
+
+    Arguments:
+        f, h: F and H, (n, ...) to (n, c, 1, 1) or (n, c).
+        s_x, s_z: one layer each on these features.
+        joint: J, on both features joined along the channels.
+
+    Returns:
+        Shape (n, 3).
+    """
+
+    def __init__(self, f: Network, h: Network, s_x: Network, s_z: Network, joint: Network):
+        super().__init__()
+        self.f, self.h, self.s_x, self.s_z, self.joint = f, h, s_x, s_z, joint
+
+    def forward(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"]) -> Float[Tensor, "n 3"]:
+        f, h = self.f(x).flatten(1), self.h(z).flatten(1)
+        return torch.cat([s.flatten(1) for s in (self.s_x(f), self.s_z(h), self.joint(torch.cat([f, h], 1)))], 1)
+
+
+class Ladder(nn.Module):
+    r"""D(x, z_1, ..., z_L): a stack climbs from x, and meets each code where its own features have that code's size.
+
+    .. math:: h_0 = x, \quad h_l = [f_l(h_{l - 1}), z_l], \quad \rho = g(h_L)
+
+    Arguments:
+        stacks: :math:`f_1, \dots, f_L`: (n, c, ...) to (n, c', ...).
+        joint: g, (n, c, ...) to (n, 1, ...), built with ``logits=True``.
+    """
+
+    def __init__(self, stacks: Sequence[Network], joint: Network):
+        super().__init__()
+        self.stacks, self.joint = nn.ModuleList(stacks), joint
+
+    def forward(self, x: Float[Tensor, "n ..."], *z: Float[Tensor, "n _"]) -> Float[Tensor, " n"]:
+        h = x
+        for stack, code in zip(self.stacks, z, strict=True):
+            features = stack(h)
+            h = torch.cat([features, code.reshape(len(code), -1, *features.shape[2:])], 1)
+        return _logits(self.joint(h))
 
 
 def _logits(outputs: Tensor) -> Tensor:

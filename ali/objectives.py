@@ -12,13 +12,27 @@ No network of its own lives here. To add an objective, write it and add its line
 
 from __future__ import annotations
 
-__all__ = ["OBJECTIVES", "Objective", "gradient_penalty", "hinge", "minimax", "named", "nonsaturating", "refuse_batch_norm", "relativistic"]
+__all__ = [
+    "OBJECTIVES",
+    "Objective",
+    "annealed",
+    "check_penalty",
+    "gradient_penalty",
+    "hinge",
+    "known_classes",
+    "minimax",
+    "named",
+    "nonsaturating",
+    "r1_and_r2",
+    "refuse_batch_norm",
+    "relativistic",
+]
 
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ali.errors import AliError
@@ -90,6 +104,21 @@ def named(objective: str) -> Objective:
     return OBJECTIVES[objective]
 
 
+def known_classes(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"] | None) -> Loss:
+    r"""Cross entropy of the rows whose class is known; 0 if none is.
+
+    .. math:: -\frac{1}{|\{i: y_i \ge 0\}|} \sum_{i: y_i \ge 0} \log \mathrm{softmax}(l_i)_{y_i}
+
+    Arguments:
+        logits: :math:`l`, one for each class.
+        y: class numbers, -1 where the class is unknown.
+    """
+    if y is None:
+        return 0.0 * logits.sum()
+    total = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum")
+    return total / (y >= 0).sum().clamp(min=1)
+
+
 def gradient_penalty(discriminator: Callable[..., Tensor], *inputs: Float[Tensor, "n ..."]) -> Loss:
     r"""Squared slope of D's logit at a row or a pair: R1 on encoder pairs, R2 on decoder pairs.
 
@@ -110,6 +139,37 @@ def gradient_penalty(discriminator: Callable[..., Tensor], *inputs: Float[Tensor
         refuse_batch_norm(discriminator)
     slopes = torch.func.grad(lambda *given: discriminator(*given).sum(), argnums=tuple(range(len(inputs))))(*(i.detach() for i in inputs))
     return 0.5 * torch.stack([slope.flatten(1).square().sum(1) for slope in slopes]).sum(0).mean()
+
+
+def r1_and_r2(
+    discriminator: Callable[..., Tensor], pair_q: tuple[Float[Tensor, "n ..."], ...], pair_p: tuple[Float[Tensor, "n ..."], ...]
+) -> Loss:
+    """R1 + R2: :func:`gradient_penalty` on encoder pairs, plus that on decoder pairs, in one pass of D."""
+    # The mean over both kinds of pair is half of the sum.
+    return 2 * gradient_penalty(discriminator, *(torch.cat([q, p]) for q, p in zip(pair_q, pair_p, strict=True)))
+
+
+ANNEALED = 0.7  # share of the training after which a penalty stays at its end value
+
+
+def annealed(start: float, end: float, progress: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    r"""The weight of a penalty at a share of the training: geometrically from ``start`` to ``end``, there from 70 % on.
+
+    .. math:: \gamma = \gamma_0 (\gamma_1 / \gamma_0)^{\min(1, t / 0.7)}
+    """
+    return start * (end / start) ** (progress / ANNEALED).clamp(max=1)
+
+
+def check_penalty(discriminator: nn.Module, start: float, end: float) -> None:
+    """Refuse a penalty on a D with batch normalisation, and one that is to end at 0, which is not reached geometrically.
+
+    Raises:
+        AliError: says which.
+    """
+    if start:
+        refuse_batch_norm(discriminator)
+    if start and not end:
+        raise AliError("penalty_end can not be 0 while penalty is not, since it is reached geometrically: take a small number")
 
 
 def refuse_batch_norm(discriminator: nn.Module) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["called", "cut", "noise", "regrouped"]
+__all__ = ["Beside", "beside", "cut", "regrouped", "together"]
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
 from ali.errors import AliError
+
+Beside = tuple[int, Any, tuple[np.ndarray, ...]]  # the number of the first row of a piece, the piece, its labels if there are any
 
 
 def cut(rows: Any, n: int) -> Iterator[Any]:
@@ -30,20 +31,35 @@ def regrouped(arrays: Iterable[np.ndarray], n: int) -> Iterator[np.ndarray]:
     yield held
 
 
-def called(name: str, pieces: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """What messages, which count rows from the first of a piece, call each piece."""
-    first = 0
-    for piece in pieces:
-        yield name if first == 0 else f"{name}, rows from {first:,} on", piece
-        first += len(piece)
+def together(pieces: Iterable[torch.Tensor], n: int) -> torch.Tensor:
+    """Pieces as one tensor of n rows, filled in place: small ones that were kept would leave holes between large ones that come and go."""
+    out, first = torch.empty(0), 0
+    for some in pieces:
+        if first == 0:
+            out = some.new_empty((n, *some.shape[1:]))
+        out[first : first + len(some)] = some
+        first += len(some)
+    return out
 
 
-@contextmanager
-def noise(seed: int | None) -> Iterator[None]:
-    """Fix torch's noise for a while, and leave it as it was; do nothing without a seed."""
-    if seed is not None and not 0 <= seed < 2**63:
-        raise AliError(f"seed must be at least 0 and below 2^63, got {seed}")
-    with torch.random.fork_rng(enabled=seed is not None):
-        if seed is not None:
-            torch.manual_seed(seed)
-        yield
+def beside(rows: Iterable[Any], y: np.ndarray | None = None, alike: bool = False, first: int = 0) -> Iterator[Beside]:
+    """Pieces of rows with the numbers of their first rows, and with their labels.
+
+    Arguments:
+        y: labels, one for each row, or None.
+        alike: y is a single label, (1, ...), that of all rows.
+        first: number of the first row.
+
+    Raises:
+        AliError: more rows than labels, or fewer.
+    """
+    done = 0
+    for piece in rows:
+        n = len(piece)
+        some = () if y is None else (y.repeat(n, 0) if alike else y[done : done + n],)
+        if some and len(some[0]) < n:
+            raise AliError(f"y: {len(y) if y is not None else 0} labels for at least {done + n} rows")
+        yield first + done, piece, some
+        done += n
+    if y is not None and not alike and done < len(y):
+        raise AliError(f"y: {len(y)} labels for {done} rows")

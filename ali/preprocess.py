@@ -25,6 +25,8 @@ from ali.data.source import Source
 from ali.data.tables import Column
 from ali.errors import AliError
 
+LARGEST = 1e30  # single precision, with room to add and to divide
+
 
 @runtime_checkable
 class Preprocess(Protocol):
@@ -34,7 +36,7 @@ class Preprocess(Protocol):
     def inverse(self, x: Tensor, /) -> Tensor: ...
     def prepare(self, x: Any, /) -> Any: ...
     def dither(self, x: Tensor, /) -> Tensor: ...
-    def check(self, x: Tensor, what: str) -> Tensor: ...
+    def check(self, x: Tensor, what: str, first: int = 0) -> Tensor: ...
     def to_json(self) -> dict: ...
     @property
     def network_shape(self) -> tuple[int, ...]: ...
@@ -97,7 +99,7 @@ class Pixels:
         x = ((x - self.low) * (self.maximum / (1 - self.low))).clamp(0, self.maximum).movedim(1, -1)
         return _cast(x.squeeze(-1) if len(self.shape) == 2 else x, self.dtype)
 
-    def check(self, x: Tensor, what: str) -> Tensor:
+    def check(self, x: Tensor, what: str, first: int = 0) -> Tensor:
         """Refuse images of another size, and pixels out of range or not finite."""
         _check_shape(x, self.shape, what, "images")
         values = x if x.is_floating_point() or x.dtype == torch.uint8 else x.to(torch.float64)
@@ -106,7 +108,8 @@ class Pixels:
             value = values[tuple(bad[0])].item()
             found = f"of {value:g}" if math.isfinite(value) else "that is not finite"
             raise AliError(
-                f"{what}: row {int(bad[0, 0])} has a pixel {found}; pixels must lie in [0, {self.maximum:g}] as in the training data"
+                f"{what}: row {first + int(bad[0, 0])} has a pixel {found}; "
+                f"pixels must lie in [0, {self.maximum:g}] as in the training data"
             )
         if x.is_floating_point() and self.maximum > 1 and np.dtype(self.dtype).kind in "iu" and len(x) and 0 < x.max() <= 1:
             raise AliError(f"{what}: pixels lie in [0, 1], and the training data's in [0, {self.maximum:g}]: multiply by {self.maximum:g}")
@@ -161,13 +164,21 @@ class Standardise:
         mean, scale = torch.tensor(self.mean, device=x.device), torch.tensor(self.scale, device=x.device)
         return _cast(x * scale + mean, self.dtype)
 
-    def check(self, x: Tensor, what: str) -> Tensor:
+    def check(self, x: Tensor, what: str, first: int = 0) -> Tensor:
         """Refuse rows of another width, and numbers that are not finite."""
         _check_shape(x, self.network_shape, what, "rows")
         bad = (~torch.isfinite(x.to(torch.float64))).nonzero()
         if len(bad):
             row, column = bad[0].tolist()
-            raise AliError(f"{what}: row {row}, column {column} is {x[row, column].item()}; every number must be finite")
+            raise AliError(f"{what}: row {first + row}, column {column} is {x[row, column].item()}; every number must be finite")
+        mean, scale = (torch.tensor(part, dtype=torch.float64, device=x.device) for part in (self.mean, self.scale))
+        far = (((x.to(torch.float64) - mean) / scale).abs() > LARGEST).nonzero()
+        if len(far):
+            row, column = far[0].tolist()
+            raise AliError(
+                f"{what}: row {first + row}, column {column} is {x[row, column].item()}, further from the training rows than networks "
+                "can see: mend it, or leave the row out"
+            )
         return x
 
     def to_json(self) -> dict:
@@ -195,6 +206,12 @@ def fit(source: Source, face: str) -> Preprocess:
     constant = np.flatnonzero((x == x[0]).all(0))
     if len(constant):
         raise AliError(f"column {constant[0]} is constant ({x[0, constant[0]]}): leave it out, there is nothing to learn in it")
+    largest = np.abs(x).max(0).astype(np.float64)
+    extreme = np.flatnonzero((largest > LARGEST) | (scale.astype(np.float32) == 0))
+    if len(extreme):
+        raise AliError(
+            f"column {extreme[0]} goes up to {largest[extreme[0]]:g}, too large or too small for single precision: scale it first"
+        )
     if face == "paper":
         mean, scale = np.zeros_like(mean), np.ones_like(scale)
     return Standardise(tuple(mean.tolist()), tuple(scale.tolist()), str(x.dtype))
@@ -230,5 +247,11 @@ def _cast(x: Tensor, dtype: str) -> Tensor:
 
 def _check_shape(x: Tensor, shape: tuple[int, ...], what: str, things: str) -> None:
     if tuple(x.shape[1:]) != tuple(shape):
-        wanted = " x ".join(map(str, shape))
-        raise AliError(f"{what}: this run knows {things} of shape {wanted}, got {' x '.join(map(str, x.shape[1:]))}")
+        given, wanted = tuple(x.shape), " x ".join(map(str, shape))
+        hint = "; a single one is given as x[None]" if given == tuple(shape) else ""
+        for axis, how in ((-1, "[..., 0]"), (1, "[:, 0]"), (0, "[0]")):  # channels that are none, or one axis too many
+            if len(given) > 1 and given[axis] == 1 and tuple(np.delete(given, axis)[1:]) == tuple(shape):
+                hint = f": give x{how}"
+        if len(given) == len(shape) and (*given[1:], 1) == tuple(shape):
+            hint = ": give x[..., None]"
+        raise AliError(f"{what}: this run knows {things} of shape {wanted}, got {' x '.join(map(str, given[1:]))}{hint}")

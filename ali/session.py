@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,9 +32,10 @@ import torch
 from torch import nn
 
 from ali import __version__, checkpoint, pictures, preprocess, recipes
-from ali.data.source import Batch, Data, stream
+from ali.data.source import Batch, Data, hide, known_counts, stream
 from ali.errors import AliError
-from ali.games.game import Generates
+from ali.games.game import Conditions, Generates, Infers
+from ali.recipes import parents
 from ali.train import play
 
 FRAMES = 32  # pictures of samples while it learns
@@ -79,18 +81,28 @@ class Session:
         device: "auto", or what torch calls it.
         folder: of the run; nothing is written before it is played.
         path: where the data was read from, for resuming.
+        parent: folder of the run whose decoder this one begins with.
     """
 
     def __init__(
-        self, config: dict[str, Any], data: Data, recipe: Callable[..., recipes.Run], device: str, folder: Path, path: str | None = None
+        self,
+        config: dict[str, Any],
+        data: Data,
+        recipe: Callable[..., recipes.Run],
+        device: str,
+        folder: Path,
+        path: str | None = None,
+        parent: Path | None = None,
     ):
+        if config.get("labels") is not None:
+            data = data._replace(train=hide(data.train, config["labels"], config["seed"]))
         self.config, self.data, self.folder, self.path, self.device = config, data, folder, path, device_named(device)
-        known = folder / "preprocess.json"
-        self.preprocess = (
-            preprocess.from_json(checkpoint.read_json(known))
-            if known.exists()
-            else preprocess.fit(data.train, config.get("face", "modern"))
-        )
+        self.parent, known = parent, folder / "preprocess.json"
+        if known.exists():
+            self.preprocess = preprocess.from_json(checkpoint.read_json(known))
+        else:
+            fitted = preprocess.fit(data.train, config.get("face", "modern"))
+            self.preprocess = _inherited(parent, fitted) if parent else fitted
         spec = recipes.Spec(self.preprocess.network_shape, data.train.classes, self.preprocess.heads, data.train.attributes)
         config["spec"] = spec.to_json()
         torch.manual_seed(config["seed"])
@@ -102,6 +114,8 @@ class Session:
                 f"recipe {config['recipe']}: its optimizers are for {sorted(self.run.optimizers)}, the game's players are "
                 f"{sorted(self.run.game.players)}: each needs one"
             )
+        if parent:
+            parents.pour(parent, self.run.game)
         self.run.game.to(self.device)
         self.average = copy.deepcopy(self.run.game).eval() if self.run.decay else None
         if len(data.train) < 2:
@@ -123,6 +137,7 @@ class Session:
         recipe: str | Callable[..., recipes.Run] = "ali",
         face: str = "modern",
         seed: int = 0,
+        labels: int | None = None,
         device: str = "auto",
         path: str | None = None,
         options: dict[str, Any] | None = None,
@@ -137,7 +152,8 @@ class Session:
             out: folder of the run; it must not exist yet.
             recipe: a name in ``recipes.RECIPES``, or a function.
             face: "modern" or "paper".
-            seed: of the initial weights, the noise and the order of the rows.
+            seed: of the initial weights, the noise and the order of the rows, and of the labels that are kept.
+            labels: keep so many labels of the training rows, equally many of each class, and hide the others; by default all.
             device: "auto", "cpu", "cuda", ...
             path: where the data was read from, for ``resume``; it stays in ``resume/``, which is nobody else's business.
             options: what the data was opened with.
@@ -153,13 +169,20 @@ class Session:
             raise AliError(f"unknown data set {dataset!r}: choose one of {', '.join(recipes.DATASETS)}")
         if face not in ("modern", "paper"):
             raise AliError(f"unknown face {face!r}: choose modern or paper")
+        if isinstance(function, recipes.Recipe) and face != function.said.get("face", face):
+            raise AliError(f"{name} has one face only: leave face out, got {face!r}")
         known = recipes.defaults(function, dataset, face)
+        if isinstance(arguments.get("parent"), os.PathLike):
+            arguments["parent"] = os.fspath(arguments["parent"])
         for argument in arguments:
             if argument not in known:
                 raise AliError(f"{name} has no argument {argument!r}; it has {', '.join(known)}")
         if not 0 <= seed < 2**63:
             raise AliError(f"seed must be at least 0 and below 2^63, got {seed}")
         check_arguments(name, function, arguments)
+        parent = arguments.get("parent") or None
+        if parent is not None:
+            arguments |= _embedded(parent, arguments)
         config = {
             "ali": __version__,
             "torch": torch.__version__.split("+")[0],
@@ -168,6 +191,7 @@ class Session:
             "dataset": dataset,
             "face": face,
             "seed": seed,
+            "labels": labels,
             "rows": len(data.train),
             "fingerprint": data.train.fingerprint(),
             "data": (options or {}) | data.train.chosen,
@@ -181,7 +205,10 @@ class Session:
         if folder.exists():
             how = f"resume it with `ali train --resume {folder}`, " if (folder / "config.json").exists() else ""
             raise AliError(f"{folder}: exists already; {how}choose another --out, or remove it")
-        return cls(config, data, function, device, folder, path)
+        session = cls(config, data, function, device, folder, path, None if parent is None else Path(parent))
+        if parent and checkpoint.read_json(Path(parent) / "config.json").get("fingerprint") != config["fingerprint"]:
+            warnings.warn(f"{parent} was trained on other rows: rows held out here may be among them", stacklevel=2)
+        return session
 
     @classmethod
     def resume(cls, folder: Path | str, data: Data, *, recipe: Callable[..., recipes.Run] | None = None, device: str = "auto") -> Session:
@@ -193,7 +220,7 @@ class Session:
             recipe: the function, if it is none of this package's.
 
         Raises:
-            AliError: not a run folder, a broken one, or other data.
+            AliError: not a run folder, a broken one, an edited config.json, or other data.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -203,13 +230,20 @@ class Session:
             raise AliError(
                 f"{folder}: was trained on other rows ({config.get('rows')} of them; here are {len(data.train)}): give it the same data"
             )
+        state, began = folder / "resume" / "state.safetensors", folder / "resume" / "data.json"
+        for key, value in (checkpoint.read_json(began).get("game", {}) if began.exists() else {}).items():
+            if config.get(key) != value:
+                raise AliError(
+                    f"{folder}: its config.json was edited since training began: {_changed(key, value, config.get(key))}. A run goes on as "
+                    "it began: put it back, or train anew"
+                )
         try:
             session = cls(config, data, recipe or named(config["recipe"]), device, folder)
         except (KeyError, TypeError) as error:
             raise AliError(f"{folder}: its config.json is not one that this version of ali can read ({error})") from None
-        state = folder / "resume" / "state.safetensors"
-        if not state.exists() and (folder / "model.safetensors").exists():
-            raise AliError(f"{folder}: has weights, but {state.name} in resume/ is gone, so there is nothing to go on from; train anew")
+        # A frozen decoder is nowhere but in the weights, so they are there from the start.
+        if not state.exists() and ((folder / "model.safetensors").exists() or config["arguments"].get("parent")):
+            raise AliError(f"{folder}: its {state.name} in resume/ is gone, so there is nothing to go on from; train anew")
         if state.exists():
             session.step = checkpoint.read_state(state, session.run.game, session.average, session.run.optimizers)
         return session
@@ -291,15 +325,11 @@ class Session:
         return torch.stack([chunk.sum(0) for chunk in chunks]).sum(0) / len(places)
 
     def _labelled(self) -> int:
-        """Rows of each batch that are drawn from those with a known class."""
+        """Rows of each batch that are drawn from those with a known class: at most half, if there are fewer rows than a batch has."""
         if not self.run.labelled:
             return 0
-        y = self.data.train.y
-        if y is None or y.ndim != 1 or not (y >= 0).any():
-            raise AliError(
-                f"{self.config['recipe']} learns from classes, and no row of this data has one: see `--help` for how to give them"
-            )
-        return min(self.run.labelled, self.batch_size - 1)
+        known_counts(self.data.train.y, self.data.train.classes)  # says what is wrong with them
+        return min(self.run.labelled, self.batch_size // 2)
 
     def _batches(self) -> Iterator[Batch]:
         """The batches from the current step on, as the networks see them."""
@@ -342,8 +372,11 @@ class Session:
                     raise Stopped(words, self._status)
         self.save()
 
-    def save(self) -> None:
+    def save(self, folder: Path | None = None) -> None:
         """Write a checkpoint: first what going on needs, then what using the model needs.
+
+        Arguments:
+            folder: where to; by default the run folder.
 
         Raises:
             Stopped: a weight is no longer a number; nothing is written.
@@ -351,9 +384,9 @@ class Session:
         for name, weight in self.run.game.state_dict().items():
             if weight.is_floating_point() and not torch.isfinite(weight).all():
                 raise Stopped(self._words(f"the weight {name} is no longer a finite number"))
-        state = self.folder / "resume" / "state.safetensors"
-        checkpoint.write_state(state, self.run.game, self.average, self.run.optimizers, self.step)
-        checkpoint.write_weights(self.folder / "model.safetensors", self.average or self.run.game)
+        folder = folder or self.folder
+        checkpoint.write_state(folder / "resume" / "state.safetensors", self.run.game, self.average, self.run.optimizers, self.step)
+        checkpoint.write_weights(folder / "model.safetensors", self.average or self.run.game)
 
     def _create(self) -> None:
         """Fill a folder under a temporary name, then give it its own: it appears whole or not at all."""
@@ -365,10 +398,13 @@ class Session:
         try:
             checkpoint.write_json(temporary / "config.json", self.config)
             checkpoint.write_json(temporary / "preprocess.json", self.preprocess.to_json())
-            checkpoint.write_text(temporary / "README.md", _card(self.config))
+            checkpoint.write_text(temporary / "README.md", _card(self.config, self.run.game))
             # A name on a hub is no place on this machine, and stays as it is.
             place = os.path.abspath(self.path) if self.path and os.path.exists(self.path) else self.path
-            checkpoint.write_json(temporary / "resume" / "data.json", {"path": place})
+            game = json.loads(json.dumps({key: self.config[key] for key in ("recipe", "face", "seed", "arguments")}))
+            checkpoint.write_json(temporary / "resume" / "data.json", {"path": place, "game": game})
+            if self.parent:
+                self.save(temporary)
             temporary.chmod(0o755)
             os.rename(temporary, self.folder)
         finally:
@@ -390,7 +426,7 @@ class Session:
         return f" --recipe FILE.py:{name.removeprefix('custom:')}" if name.startswith("custom:") else ""
 
     def _draw(self) -> None:
-        """A picture of samples from the same codes each time; its noise is its own, training's is not touched."""
+        """A picture of samples from the same codes and labels each time; its noise is its own, training's is not touched."""
         networks = self.average or self.run.game
         if not isinstance(networks, Generates):  # pyrefly: ignore
             return
@@ -398,13 +434,39 @@ class Session:
         training = networks.training
         networks.eval()
         n = 4000 if self.preprocess.pixels is None else 64
-        z = torch.randn(n, game.prior.dim, generator=torch.Generator().manual_seed(0)).to(self.device)
-        with torch.no_grad():
-            x = self.preprocess.inverse(game.decode(z).mean).cpu().numpy()
+        with torch.no_grad(), torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(0)
+            z = game.prior.sample(n)
+            y = (game.labels(n),) if isinstance(game, Conditions) else ()
+            x = self.preprocess.inverse(game.decode(z, *y).mean).cpu().numpy()
         networks.train(training)
         drawn = pictures.picture(x, self.preprocess.pixels, self.data.train.x)
         if drawn is not None:
             checkpoint.write_file(self.folder / "samples" / f"step-{self.step:08d}.png", lambda file: drawn.save(file, "PNG"))
+
+
+def _embedded(parent: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that a parent settles: itself, as ``config.json`` embeds it, and the latent dimension."""
+    if not isinstance(parent, str):
+        raise AliError(f"parent must be the folder of a finished run, got {type(parent).__name__}")
+    known = parents.embedded(Path(parent))
+    latent = parents.latent(known)
+    if given.get("latent", latent) != latent:
+        raise AliError(f"latent is that of the parent's decoder, {latent}: leave it out, got {given['latent']}")
+    return {"parent": known, "latent": latent}
+
+
+def _inherited(parent: Path, ours: preprocess.Preprocess) -> preprocess.Preprocess:
+    """The parent's map between data and networks, which its decoder was trained with; refused where it is for other data."""
+    theirs = preprocess.from_json(checkpoint.read_json(parent / "preprocess.json"))
+    for what in ("shape", "columns", "pixels"):
+        known, found = getattr(theirs, what), getattr(ours, what)
+        if known != found:
+            name = {"shape": "shape of the rows", "columns": "columns", "pixels": "brightest pixel"}[what]
+            if what == "columns":
+                known, found = (", ".join(f"{column.name} ({column.kind})" for column in columns) for columns in (known, found))
+            raise AliError(f"{parent}: was trained on other data than this: its {name}: {known}, here: {found}")
+    return theirs
 
 
 class _Log:
@@ -487,6 +549,13 @@ def _is_a(value: Any, kind: Any) -> bool:
     return not isinstance(kind, type) or isinstance(value, kind)
 
 
+def _changed(key: str, before: Any, now: Any) -> str:
+    """What of a config is no longer what it was."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return ", ".join(_changed(name, before.get(name), now.get(name)) for name in before | now if before.get(name) != now.get(name))
+    return f"{key} was {before}, now {now}"
+
+
 def _moments(steps: int, n: int) -> list[int]:
     """At most n steps, evenly spread, the last one among them."""
     return sorted({math.ceil(steps * (k + 1) / n) for k in range(n)})
@@ -525,9 +594,17 @@ def _commit() -> str | None:
         return None
 
 
-def _card(config: dict[str, Any]) -> str:
+def _card(config: dict[str, Any], game: Any) -> str:
     """The model card: what Hugging Face shows of a folder."""
-    rows = "\n".join(f"| {name} | {value} |" for name, value in config["arguments"].items())
+    shown = {name: value["recipe"] if isinstance(value, dict) else value for name, value in config["arguments"].items()}
+    rows = "\n".join(f"| {name} | {value} |" for name, value in shown.items())
+    parts = {
+        ("decoder", "that turns codes z into data x", "x = model.sample(16)"): isinstance(game, Generates),
+        ("encoder", "that turns x into z", "z = model.encode(x)"): isinstance(game, Infers),
+    }
+    known = [part for part, there in parts.items() if there]
+    about = " and ".join(f"{'an' if name == 'encoder' else 'a'} {name} {does}" for name, does, _ in known) or "a game"
+    lines = "\n".join(line for *_, line in known)
     return f"""---
 library_name: ali
 tags: [adversarially-learned-inference, generative, encoder]
@@ -535,15 +612,14 @@ tags: [adversarially-learned-inference, generative, encoder]
 
 # {config["recipe"]} on {config["dataset"]}
 
-A decoder that turns codes z into data x and an encoder that turns x into z, trained together by `ali` {config["ali"]}
+{about[0].upper()}{about[1:]}, trained by `ali` {config["ali"]}
 on {config["rows"]:,} rows (seed {config["seed"]}).
 
 ```python
 import ali
 
 model = ali.load("path/to/this/folder")
-x = model.sample(16)
-z = model.encode(x)
+{lines}
 ```
 
 | argument | value |

@@ -37,6 +37,7 @@ class Row(NamedTuple):
     nonlinearity: Nonlinearity
     padding: int = 0
     frequencies: tuple[float, ...] = ()
+    extra: int = 0
 
 
 def conv(kernel, stride, maps, batch_norm, dropout, nonlinearity, padding=0) -> Row:
@@ -44,9 +45,9 @@ def conv(kernel, stride, maps, batch_norm, dropout, nonlinearity, padding=0) -> 
     return Row("conv", kernel, stride, maps, batch_norm, dropout, nonlinearity, padding)
 
 
-def tconv(kernel, stride, maps, batch_norm, dropout, nonlinearity, padding=0) -> Row:
-    """A transposed convolution (Dumoulin and Visin, 2016): the columns of :func:`conv`."""
-    return Row("tconv", kernel, stride, maps, batch_norm, dropout, nonlinearity, padding)
+def tconv(kernel, stride, maps, batch_norm, dropout, nonlinearity, padding=0, extra=0) -> Row:
+    """A transposed convolution (Dumoulin and Visin, 2016): the columns of :func:`conv`, and ``extra`` pixels on one side."""
+    return Row("tconv", kernel, stride, maps, batch_norm, dropout, nonlinearity, padding, extra=extra)
 
 
 def linear(maps, batch_norm, dropout, nonlinearity) -> Row:
@@ -73,6 +74,13 @@ class Network(nn.Sequential):
 
     def forward(self, input: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         return super().forward(input.reshape(len(input), *self.input_shape))
+
+    def features(self, input: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
+        """What the last layer sees."""
+        features = input.reshape(len(input), *self.input_shape)
+        for layer in list(self)[:-1]:
+            features = layer(features)
+        return features.flatten(1)
 
 
 def build(
@@ -149,13 +157,14 @@ def build(
 def _layer(row: Row, channels: int, maps: int, bias: bool) -> nn.Linear | nn.Conv2d | nn.ConvTranspose2d:
     if row.operation == "linear":
         return nn.Linear(channels, maps, bias=bias)
-    convolution = nn.Conv2d if row.operation == "conv" else nn.ConvTranspose2d
-    return convolution(channels, maps, row.kernel, row.stride, row.padding, bias=bias)
+    if row.operation == "tconv":
+        return nn.ConvTranspose2d(channels, maps, row.kernel, row.stride, row.padding, row.extra, bias=bias)
+    return nn.Conv2d(channels, maps, row.kernel, row.stride, row.padding, bias=bias)
 
 
 def _size(row: Row, size: int) -> int:
     if row.operation == "tconv":
-        return (size - 1) * row.stride + row.kernel - 2 * row.padding
+        return (size - 1) * row.stride + row.kernel - 2 * row.padding + row.extra
     return (size + 2 * row.padding - row.kernel) // row.stride + 1
 
 

@@ -75,7 +75,7 @@ def test_help_does_not_load_torch_and_names_every_verb():
     code = "import sys; sys.argv = ['ali', '--help']\nfrom ali.cli import main\ntry: main()\nfinally: print('torch' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert printed.rstrip().endswith("False")
-    for verb in ("train", "sample", "encode", "decode", "reconstruct", "interpolate", "evaluate", "demo"):
+    for verb in ("train", "sample", "encode", "decode", "reconstruct", "interpolate", "edit", "evaluate", "demo"):
         assert re.search(rf"\b{verb}\b", printed)
 
 
@@ -223,7 +223,7 @@ def test_default_folders_are_numbered(tmp_path):
         ("train digits --lr abc", "abc"),
         ("train digits --lr -1", "lr must be above 0"),
         ("train digits --epochs 0", "epochs must be at least 1"),
-        ("train digits --recipe gan", "unknown recipe 'gan'"),
+        ("train digits --recipe gam", "unknown recipe 'gam'"),
         ("train digits --recipe nowhere.py:f", "nowhere.py: no such file"),
         ("train digits --objective best", "unknown objective 'best'"),
         ("train digits --face paper --networks svhn", "networks 'svhn' are for x of shape (3, 32, 32), here it is (1, 8, 8)"),
@@ -321,3 +321,109 @@ def test_tensorboard_is_an_extra_and_gets_every_report(tmp_path, monkeypatch):
     assert {name for name, _ in scalars} == {"loss/discriminator", "loss/generator", "rows_per_second", "closed"}
     assert max(step for _, step in scalars) == 42
     works("sample", tmp_path / "run", "--out", tmp_path / "x.png")
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "conditional"
+    works("train", "digits", "--recipe", "conditional", "--out", out, *FAST)
+    return out
+
+
+def test_verbs_of_a_conditional_run_take_labels(conditional, tmp_path):
+    x, y = digits().test.x[:6], digits().test.y[:6]
+    np.save(tmp_path / "x.npy", x)
+    (tmp_path / "y.csv").write_text("label\n" + "\n".join(map(str, y)))
+    model = ali.load(conditional)
+    works("sample", conditional, "--label", 3, "--n", 4, "--seed", 1, "--out", tmp_path / "s.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "s.npy"), model.sample(4, y="3", seed=1))
+    works("encode", conditional, tmp_path / "x.npy", "--labels", tmp_path / "y.csv", "--out", tmp_path / "z.npy")
+    np.testing.assert_allclose(np.load(tmp_path / "z.npy"), model.encode(x, y), rtol=1e-6)
+    works("decode", conditional, tmp_path / "z.npy", "--label", 5, "--out", tmp_path / "d.npy")
+    works("edit", conditional, tmp_path / "x.npy", "--labels", tmp_path / "y.csv", "--label", 5, "--out", tmp_path / "e.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "d.npy"), np.load(tmp_path / "e.npy"))
+    np.testing.assert_array_equal(np.load(tmp_path / "e.npy"), model.edit(x, y, label=5))
+    for verb in (["reconstruct"], ["interpolate"], ["edit", "--label", 5], ["edit", "--direction", 3]):
+        works(verb[0], conditional, *verb[1:], "--out", tmp_path / "own.png")  # held-out rows know their labels
+
+
+def test_a_strip_of_edits_has_a_line_for_each_row_and_a_column_for_each_strength(trained, tmp_path):
+    x = digits().test.x[:3]
+    np.save(tmp_path / "x.npy", x)
+    works("edit", trained, tmp_path / "x.npy", "--direction", 3, "--strength", "-1:1:3", "--out", tmp_path / "strip.npy")
+    strip = np.load(tmp_path / "strip.npy").reshape(3, 3, 8, 8)
+    model, train = ali.load(trained), digits().train
+    np.testing.assert_array_equal(strip[:, 1], model.reconstruct(x))
+    np.testing.assert_array_equal(strip, model.edit(x, direction=model.direction(train.x, train.y == 3), strength=[-1, 0, 1]))
+    works("edit", trained, "--direction", 3, "--strength=-1:1:3", "--n", 2, "--how", "classifier", "--out", tmp_path / "strip.png")
+
+
+@pytest.mark.parametrize(
+    ("which", "tokens", "words"),
+    [
+        ("conditional", ["sample", "--label", "ten"], "unknown class 'ten'.*there are 0, 1, 2"),
+        ("conditional", ["sample", "--attributes", "smiling=1"], "classes, not attributes"),
+        ("conditional", ["sample", "--attributes", "smiling"], "name=number"),
+        ("conditional", ["reconstruct", "--label", "3"], "held-out rows have labels of their own"),
+        ("conditional", ["encode", "x.npy"], "needs labels, too: --label.*classes 0, 1"),
+        ("conditional", ["encode", "x.npy", "--labels", "y.csv"], "which column holds the classes.*there are a, b"),
+        ("conditional", ["encode", "x.npy", "--labels", "none.csv"], "no such file"),
+        ("conditional", ["edit"], "Say one of --label, --attributes and --direction"),
+        ("conditional", ["edit", "--label", "1", "--direction", "2"], "Say one of"),
+        ("conditional", ["edit", "--label", "1", "--n", "0"], "at least 1, got 0"),
+        ("trained", ["sample", "--label", "3"], "takes no labels"),
+        ("trained", ["encode", "x.npy", "--label", "3"], "takes no labels; `ali train --recipe conditional`"),
+        ("trained", ["edit", "--label", "3"], "takes no labels that could be changed"),
+        ("trained", ["edit", "--direction", "smiling"], "no such label: its classes are 0, 1"),
+        ("trained", ["edit", "--direction", "3", "--strength", "1:2"], "lo:hi:n"),
+        ("mixture", ["edit", "--direction", "smiling"], "classes"),
+    ],
+)
+def test_labels_that_a_run_can_not_take_are_refused_in_words(which, tokens, words, request, tmp_path):
+    np.save(tmp_path / "x.npy", digits().test.x[:2])
+    (tmp_path / "y.csv").write_text("a,b\n1,2\n3,4\n")
+    done = run(tokens[0], request.getfixturevalue(which), *tokens[1:], cwd=tmp_path)
+    assert done.returncode == 2
+    assert re.search(words, done.stderr), done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y.csv"]  # nothing is written
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        ("sample {run} --n 2.5", "2.5 is not a whole number"),
+        ("train digits --epochs 2.5", "2.5 is not a whole number"),
+        ("interpolate {run} --n 1000", "--n 1000: 400 rows make 200 pairs"),
+        ("sample {run}/config.json", "is a file; give the run folder"),
+        ("train table {run}", "is a folder; a table is one file"),
+        ("train digits --latent 9999999999", "take a smaller --batch-size, --width or --latent"),
+    ],
+)
+def test_what_can_not_be_done_as_said_is_refused(trained, tmp_path, tokens, words):
+    done = run(*tokens.format(run=trained).split(), cwd=tmp_path)
+    printed = " ".join(re.sub("[│╭╮╰╯─]", " ", done.stdout + done.stderr).split())
+    assert done.returncode == 2
+    assert words in printed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_walks_of_a_table_say_which_and_where(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    (tmp_path / "rows.csv").write_text("a,b\n" + "".join(f"{a:.3f},{b:.3f}\n" for a, b in x))
+    works("train", "table", "rows.csv", "--out", "run", *FAST, "--latent", 2, cwd=tmp_path)
+    works("interpolate", "run", "rows.csv", "--n", 3, "--steps", 4, "--out", "walk.csv", cwd=tmp_path)
+    head, *lines = (tmp_path / "walk.csv").read_text().replace('"', "").splitlines()
+    assert head == "pair,step,a,b"
+    assert [tuple(map(int, line.split(",")[:2])) for line in lines] == [(pair, step) for pair in range(3) for step in range(4)]
+    works("encode", "run", "walk.csv", "--out", "codes.csv", cwd=tmp_path)
+
+
+def test_the_time_left_is_said_early_without_a_terminal(tmp_path, monkeypatch):
+    from ali.cli import training
+
+    clock = iter(range(0, 10_000_000, 3))  # each look at the clock finds it three seconds later
+    monkeypatch.setattr(training, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    printed = works("train", "digits", "--out", "run", *FAST, cwd=tmp_path)
+    lines = re.findall(r"^ *(\d+) %  .* left; losses", printed, re.MULTILINE)
+    assert int(lines[0]) < 10
+    assert lines[1:] == [str(k) for k in range(10, 101, 10)]

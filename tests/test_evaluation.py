@@ -19,7 +19,7 @@ from ali import evaluation
 from ali.data.digits import digits
 from ali.data.mixtures import mixture
 from ali.data.source import Data, Source, split
-from ali.data.tables import describe_frame
+from ali.data.tables import describe_frame, from_matrix
 from ali.evaluation import metrics, report
 from ali.evaluation.words import verdict
 from ali.model import open_data
@@ -327,6 +327,9 @@ def test_a_good_run_is_called_good():
         ({"marginals": 0.3}, "Columns: wrong", "Columns: right"),
         ({"tstr_ratio": 0.7}, "use real rows where you can", "nearly replace"),
         ({"tstr_ratio": 0.2}, "do not train on these samples", "nearly replace"),
+        ({"marginals": 0.298, "marginals_floor": 0.29}, "Columns: too few rows to tell", "Columns: right"),
+        ({"two_sample": 1.0, "precision": 1.0}, "not what gives them away", "as varied"),
+        ({"two_sample": 1.0}, "more, but easily told from data", "30%: this run wins"),
         ({"nn_codes": 0.8}, "raw rows are better features here (1-NN: 90.0% on raw rows, 80.0% on codes)", "codes are better"),
         ({"nn_codes": 0.9}, "as good as raw rows", "codes are better"),
     ],
@@ -337,6 +340,26 @@ def test_sentences_turn_when_the_numbers_do(change, words, gone):
     assert words not in good
     assert words in text
     assert gone not in text
+
+
+def test_few_held_out_rows_are_said_first():
+    assert verdict(GOOD | {"held_out": 45})[0].startswith("Only 45 rows are held out: all of this is rough")
+    assert verdict(GOOD | {"held_out": 100}) == verdict(GOOD)
+
+
+def test_parts_come_as_sources_arrays_pairs_or_frames(run):
+    train, test = run.data
+    wanted = ali.evaluate(run.model, run.data)
+    if run.kind == "table":
+        given = [from_matrix(part.x, train.columns) for part in run.data]
+    else:
+        given = [part.x if part.y is None else (part.x, part.y) for part in run.data]
+    assert ali.evaluate(run.model, ali.Data(*given)) == pytest.approx(wanted, nan_ok=True)
+    with pytest.raises(ali.AliError, match="expected training rows and held-out rows"):
+        ali.evaluate(run.model, train)
+    if run.kind == "digits":
+        with pytest.raises(ali.AliError, match="data: test: this run knows images"):
+            ali.evaluate(run.model, (train.x, test.x[:, :4]))
 
 
 def test_what_was_not_measured_is_not_spoken_of():

@@ -565,7 +565,7 @@ def test_a_run_remembers_a_name_on_the_hub_and_a_place_on_this_machine(hub, tmp_
 
 def test_what_is_no_source_of_images_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
-    put_parquet(tmp_path / "download" / "data" / "train-0.parquet", TILES)
+    put_parquet(tmp_path / "download" / "files" / "train-0.parquet", TILES)
     (tmp_path / "phone").mkdir()
     for name in ("a.heic", "b.HEIC", "c"):
         (tmp_path / "phone" / name).write_bytes(b"x")
@@ -574,7 +574,7 @@ def test_what_is_no_source_of_images_is_refused(tmp_path):
         "nowhere": r"nowhere: no such file or folder; .*hub:owner/name",
         "empty": "empty: there is no file in this folder",
         "phone": "phone: no pictures in this folder: it holds 2 .heic, 1 without an ending; pictures end in .png .jpg",
-        "download": r"download: no pictures in this folder, but .*train-0\.parquet: give .*data$",
+        "download": r"download: no pictures in this folder, but .*train-0\.parquet: give .*files$",
         "x.zip": r"x\.zip: images are read from .*unpack an archive first",
         "phone/c": "phone/c: images are read from",
         str(put(tmp_path / "one.png", TILES[0])): r"one\.png: is a single picture; give the folder",

@@ -8,9 +8,11 @@ import torch
 import typing_extensions
 
 import ali
+from ali import lines
 from ali.data.digits import digits
 from ali.games import ALI
 from ali.games.game import Generates, Infers
+from ali.model import _whole
 from ali.session import Session
 
 
@@ -82,17 +84,15 @@ def test_interpolation_begins_and_ends_at_the_reconstructions(model, how):
     assert np.abs(walks[:, -1].astype(int) - model.reconstruct(x2)).max() <= 1
 
 
-def test_walks_follow_their_formulas(model, monkeypatch):
-    """With an identity for a decoder the walk through code space itself can be seen."""
-    monkeypatch.setattr(type(model), "_all", lambda self, verb, x: torch.as_tensor(x))
-    z1, z2 = np.array([[2.0, 0.0], [1.0, 1.0]], np.float32), np.array([[0.0, 2.0], [1.0, 1.0]], np.float32)
-    straight = model.interpolate(z1, z2, 3)
+def test_walks_follow_their_formulas():
+    z1, z2 = torch.tensor([[2.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 2.0], [1.0, 1.0]])
+    straight = lines.walk(z1, z2, 3)
     np.testing.assert_allclose(straight[0], [[2, 0], [1, 1], [0, 2]], atol=1e-6)
-    sphere = model.interpolate(z1, z2, 5, how="spherical")
+    sphere = lines.walk(z1, z2, 5, "spherical")
     np.testing.assert_allclose(np.linalg.norm(sphere[0], axis=1), 2, atol=1e-5)
     np.testing.assert_allclose(sphere[0, 2], [2**0.5, 2**0.5], atol=1e-5)
     np.testing.assert_allclose(sphere[1], np.ones((5, 2)), atol=1e-4)
-    opposite = model.interpolate(np.array([[1.0]], np.float32), np.array([[-2.0]], np.float32), 4, how="spherical")
+    opposite = lines.walk(torch.tensor([[1.0]]), torch.tensor([[-2.0]]), 4, "spherical")
     np.testing.assert_allclose(opposite[0, :, 0], [1, 0, -1, -2], atol=1e-5)
 
 
@@ -175,3 +175,23 @@ def test_every_family_of_encoder_on_every_kind_of_images(tmp_path, encoder, netw
     assert model.encode(x).shape == (40, 5)
     assert model.reconstruct(x).shape == shape
     np.testing.assert_array_equal(model.encode(x), model.encode(x))
+
+
+@pytest.mark.parametrize("value", [1.5, "3", None, True, np.float32(2)])
+def test_counts_are_whole_numbers(value):
+    assert _whole(np.int64(3), "n") == 3
+    with pytest.raises(ali.AliError, match="n must be a whole number, got"):
+        _whole(value, "n")
+
+
+def test_read_only_arrays_are_taken_without_a_word(model, recwarn):
+    x = np.frombuffer(digits().test.x[:5].tobytes(), digits().test.x.dtype).reshape(5, 8, 8)
+    np.testing.assert_array_equal(model.encode(x), model.encode(digits().test.x[:5]))
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_a_single_image_and_loose_channels_are_told_how_to_be_given(model):
+    x = digits().test.x[:2]
+    for rows, words in ((x[0], r"x\[None\]"), (x[..., None], r"x\[..., 0\]"), (x[:, None], r"x\[:, 0\]")):
+        with pytest.raises(ali.AliError, match=words):
+            model.encode(rows)

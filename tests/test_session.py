@@ -345,3 +345,37 @@ def test_file_is_written_whole_or_not_at_all(tmp_path):
         checkpoint.write_json(file, {"a": object()})
     assert json.loads(file.read_text()) == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["value.json"]
+
+
+def test_an_edited_config_is_refused_on_resuming(tmp_path):
+    finish(start(tmp_path / "run"))
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    Session.resume(tmp_path / "run", digits())
+    config["seed"], config["arguments"]["lr"] = 5, 0.5
+    checkpoint.write_json(tmp_path / "run" / "config.json", config)
+    with pytest.raises(ali.AliError, match=r"config.json was edited since training began: seed was 0, now 5"):
+        Session.resume(tmp_path / "run", digits())
+    config["seed"] = 0
+    checkpoint.write_json(tmp_path / "run" / "config.json", config)
+    with pytest.raises(ali.AliError, match=r"lr was 0.002, now 0.5"):
+        Session.resume(tmp_path / "run", digits())
+
+
+def test_a_broken_state_leaves_every_verb_but_resume(finished, tmp_path):
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    state = run / "resume" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(ali.AliError, match="every verb but --resume works"):
+        Session.resume(run, digits())
+    assert len(ali.load(run).sample(2)) == 2
+
+
+@pytest.mark.parametrize(("key", "value", "words"), [("latent", 5, "has shape .* was config.json"), ("width", "x", "width must be int")])
+def test_config_that_does_not_fit_the_weights_is_told_in_one_sentence(finished, tmp_path, key, value, words):
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    config = json.loads((run / "config.json").read_text())
+    config["arguments"][key] = value
+    checkpoint.write_json(run / "config.json", config)
+    with pytest.raises(ali.AliError, match=words) as error:
+        ali.load(run)
+    assert "\n" not in str(error.value)

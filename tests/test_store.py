@@ -7,10 +7,12 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pyarrow import parquet
 
 import ali
 from ali.cli import main
@@ -171,3 +173,38 @@ def test_address_space_does_not_grow_with_the_data(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == f"({rows}, 2)"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"size": 16}, "of size 12, not 16"),
+        ({"grey": True}, "its images are in colour"),
+        ({"crop": "none"}, "cropped already"),
+        ({"hold_out": 0.3}, "held-out part is chosen already"),
+    ],
+)
+def test_flags_that_a_store_can_no_longer_follow_are_refused(tmp_path, options, words):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for k in range(6):
+        Image.fromarray(np.full((12, 12, 3), (k, 0, 9), np.uint8)).save(pictures / f"{k}.png")
+    prepare(str(pictures), str(tmp_path / "store"))
+    assert images(str(tmp_path / "store"), size=12, grey=False).train.x.shape[1:] == (12, 12, 3)
+    with pytest.raises(ali.AliError, match=words):
+        images(str(tmp_path / "store"), **options)
+
+
+def test_pictures_laid_on_white_are_counted_and_data_sets_of_the_hub_are_looked_into(tmp_path):
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    (tmp_path / "pictures").mkdir()
+    cells = []
+    for k in range(6):
+        file = tmp_path / "pictures" / f"{k}.png"
+        Image.fromarray(np.full((8, 8, 4), (k, 0, 9, 255 if k % 2 else 0), np.uint8)).save(file)
+        cells.append({"bytes": file.read_bytes(), "path": None})
+    train = images(str(tmp_path / "pictures")).train
+    assert "images with transparent pixels, laid on white: 3" in train.notes
+    parquet.write_table(pa.table({"image": cells}), tmp_path / "set" / "data" / "train-00000-of-00001.parquet")
+    (tmp_path / "set" / "README.md").write_text("a card")
+    np.testing.assert_array_equal(images(str(tmp_path / "set")).train.x, train.x)

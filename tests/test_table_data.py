@@ -293,3 +293,103 @@ def test_runs_are_evaluated_on_their_own_rows_and_written_as_tables(tmp_path, mo
     with pytest.raises(SystemExit, match="2"):
         main()
     assert "other rows than it was trained on" in capsys.readouterr().err
+
+
+# Numbers that are none, none that can be kept, or that are written otherwise.
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1.0, 1e200])
+def test_numbers_of_any_size_that_float64_holds_are_kept(tmp_path, factor):
+    x = np.random.default_rng(0).normal(3, 1, 400) * factor
+    path = write(tmp_path, "a,b\n" + "".join(f"{i % 7},{v!r}\n" for i, v in enumerate(x.tolist())))
+    train = tables.table(path).train
+    prepared = preprocess.fit(train, "modern")
+    z = prepared.forward(torch.from_numpy(train.x))
+    assert kstest(z[:, 1].numpy(), "norm").pvalue > 0.01
+    assert np.abs(prepared.inverse(z).numpy()[:, 1] / train.x[:, 1] - 1).max() < 1e-3
+    rows = tables.from_matrix(prepared.inverse(z).numpy(), train.columns)
+    assert rows.column("b").type == pa.float64()
+
+
+def test_values_far_outside_the_training_range_are_refused_by_row_and_column(tmp_path):
+    x = np.random.default_rng(0).normal(size=(1500, 2))
+    model = ali.Model.train("table", x, out=tmp_path / "run", width=8, depth=1, latent=2, epochs=1)
+    far = x[:1500].astype(np.float32)
+    far[3, 1] = 1e6
+    assert np.isfinite(model.encode(far)).all()
+    far[1200, 1] = 1e38
+    with pytest.raises(ali.AliError, match=r"row 1200, column 'x1' is .*e\+3.*further than networks see"):
+        model.encode(far)
+
+
+def test_files_name_the_row_and_column_of_what_is_refused(tmp_path, monkeypatch, capsys):
+    from ali.cli import main
+
+    x = np.random.default_rng(0).normal(size=(60, 2)).round(3).tolist()
+    text = "a,b\n" + "".join(f"{a},{b}\n" for a, b in x)
+    ali.Model.train("table", write(tmp_path, text), out=tmp_path / "run", width=8, depth=1, latent=2, epochs=1)
+    bad = write(tmp_path, text.replace(f"{x[5][0]},", "1e300,"), "bad.csv")
+    monkeypatch.setattr("sys.argv", ["ali", "encode", str(tmp_path / "run"), bad, "--out", str(tmp_path / "codes.csv")])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "bad.csv: row 6, column 'a' is 1e+300" in capsys.readouterr().err
+    assert not (tmp_path / "codes.csv").exists()
+
+
+MANY = range(150)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a;b\n" + "".join(f"{i},5;{i}.5\n" for i in range(30)), "column 'b' holds '0.5', with a point, and column 'a' decimal commas"),
+        ("a;b\n" + "".join(f"{i + 1},{i + 100};{i}\n" for i in range(30)), "column 'a' holds '1,100': is the comma a decimal mark"),
+        ("a,b\n" + "".join(f'"{i + 1},234.5",{i}\n' for i in range(30)), "column 'a' holds numbers such as '1,234.5': take marks between"),
+        ("a,b\n" + "".join(f'"{i + 1},5",{i}\n' for i in range(30)), "column 'a' holds numbers such as '1,5'.*--decimal ,"),
+        ("a,b\n" + "".join(f"0{i + 1000},{i}\n" for i in MANY), "column 'a' has 150 .*at most 100.*an id or a code. '01000' beg"),
+        ("a,b\n" + "".join(f"{10**17 + i},{i}\n" for i in MANY), "column 'a' holds whole numbers beyond 2.53 .*as ids are"),
+        ("a,b\n" + "".join(f"{i}e306,{i}\n" for i in range(9)), "column 'a' holds 8e306, beyond 1e.300"),
+        ("a,b\n" + "".join(f"2024-{i % 12 + 1:02}-{i % 28 + 1:02}x{i},{i}\n" for i in MANY), "dates. Make them numbers first"),
+        ("a,b\n1,2\n2,3\n\"3,4\n5,6\n7,8\n", "line 4: 1 cells.*goes on for 4 lines: is one never closed"),
+    ],
+)  # fmt: skip
+def test_texts_that_look_like_numbers_are_refused_in_words(tmp_path, text, words):
+    with pytest.raises(ali.AliError, match=words):
+        tables.table(write(tmp_path, text))
+
+
+def test_a_decimal_comma_is_read_where_it_makes_whole_columns_numbers(tmp_path):
+    text = "a;b;c\n" + "".join(f"{i}.25;{i};w{i % 3}\n" for i in range(30))
+    expected, columns = everything(write(tmp_path, text))
+    path = write(tmp_path, text.replace(".", ","), "commas.csv")
+    found, same = everything(path)
+    assert same == columns
+    np.testing.assert_array_equal(found, expected)
+    assert "decimal commas read as such in a" in tables.table(path).train.notes[0]
+    assert everything(path, decimal=",")[1] == columns
+    unsure = write(tmp_path, "a;b\n" + "".join(f"1,{i + 100};{i}\n" for i in range(30)))
+    assert everything(unsure, decimal=",")[0][:, 0].max() == 1.129
+    quoted = write(tmp_path, "a,b\n" + "".join(f'"{i},5",{i}\n' for i in range(30)))
+    assert everything(quoted, decimal=",")[0][:, 0].max() == 29.5
+
+
+def test_codes_with_leading_zeros_are_categories(tmp_path):
+    train, _ = tables.table(write(tmp_path, "plz,b\n" + "".join(f"0{i % 5},{i}\n" for i in range(30))))
+    assert train.columns[0] == Column("plz", "category", ("00", "01", "02", "03", "04"))
+    assert "begins with 0" in train.notes[0]
+
+
+def test_whole_numbers_beyond_what_float64_tells_apart_are_refused_in_arrays(tmp_path):
+    x = np.arange(40, dtype=np.int64).reshape(-1, 2)
+    x[:, 0] += 2**60
+    with pytest.raises(ali.AliError, match=r"column 'x0' holds whole numbers beyond 2\^53"):
+        ali.Model.train("table", x, out=tmp_path / "run")
+
+
+def test_whole_numbers_written_as_fractions_stay_fractions(tmp_path):
+    from ali import files
+
+    train, _ = tables.table(write(tmp_path, "a,b\n" + "".join(f"{i}.0,{i}\n" for i in range(30))))
+    assert [(column.kind, column.decimals) for column in train.columns] == [("number", 0), ("integer", 0)]
+    files.write_table(tmp_path / "out.csv", [tables.from_matrix(np.array([[3.0, 4.0], [5.0, 6.0]]), train.columns)])
+    assert (tmp_path / "out.csv").read_text() == '"a","b"\n3.0,4\n5.0,6\n'

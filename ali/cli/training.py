@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from ali.errors import AliError
 if TYPE_CHECKING:
     from ali.session import Report, Session
 
-OWN = ("out", "seed", "dry_run", "recipe", "device", "threads", "save_every", "tensorboard")  # flags of every training command
+OWN = ("out", "seed", "labels", "dry_run", "recipe", "device", "threads", "save_every", "tensorboard")  # flags of every training command
 
 
 def which(dataset: str | None) -> str:
@@ -64,7 +65,7 @@ def begin(
         return _rehearse(session)
     print(f"{_shown(name)}: {len(data.train):,} rows to learn from, {len(data.test):,} held out; {session.steps:,} steps into {out}")
     _play(session, save_every, tensorboard)
-    print(f"Done: {out}. Next: `ali evaluate {out}`, `ali sample {out}`, `ali reconstruct {out}`")
+    print(f"Done: {out}. Next: {', '.join(f'`ali {verb} {out}`' for verb in _verbs(session.run.game))}")
 
 
 def go_on(run: Path, data: str | None, device: str, save_every: float, tensorboard: bool, recipe: str | None) -> None:
@@ -126,11 +127,13 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
     def flag(name: str, kind: Any, default: Any, help: str) -> inspect.Parameter:
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, Parameter(help=help)])
 
+    defaults = recipes.defaults(recipe, name, face)
     path = inspect.Parameter("path", inspect.Parameter.POSITIONAL_ONLY, annotation=Annotated[str, Parameter(help=entry.needs)])
     parameters = [
         *([path] if entry.needs else []),
         flag("out", Path | None, None, f"Run folder to write. Default: runs/{_shown(name)}, with a number if that is taken."),
         flag("seed", int, 0, "Seed of weights, noise and order of rows."),
+        flag("labels", int | None, None, "Keep so many labels, equally many of each class, hide the others. Default: keep all."),
         flag("dry_run", bool, False, "Print networks, parameters, memory and time on this machine; train nothing."),
         flag("recipe", str, "ali", f"{', '.join(recipes.RECIPES)}, or your own: FILE.py:FUNCTION."),
         flag("device", str, "auto", "auto, cpu, cuda, ..."),
@@ -138,12 +141,12 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
         flag("save_every", float, 60.0, "Seconds between checkpoints."),
         flag("tensorboard", bool, False, "Write the losses for TensorBoard, too (needs the extra of that name)."),
         *(flag(key, p.annotation, p.default, words.get(key, "")) for key, p in options.items()),
-        *(flag(key, arguments[key].annotation, value, words.get(key, "")) for key, value in recipes.defaults(recipe, name, face).items()),
+        *(flag(key, arguments[key].annotation, value, words.get(key, "")) for key, value in defaults.items()),
     ]
 
     def command(path: str | None = None, /, **given: Any) -> None:
-        # cyclopts hands over what was given; what was not stands in the signature.
-        flags = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | given
+        # cyclopts hands over what was given; what was not stands in the signature, and the recipe's defaults in the session.
+        flags = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in defaults} | given
         opened = {key: flags.pop(key) for key in options}
         begin(name, path, opened, **flags | {"recipe": recipe_named(flags["recipe"])})
 
@@ -152,8 +155,17 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
     return command
 
 
+def _verbs(game: Any) -> list[str]:
+    """What to try on a finished run: what its game can do."""
+    from ali.games.game import Generates, Infers
+
+    generates, infers = isinstance(game, Generates), isinstance(game, Infers)
+    known = {"evaluate": generates or infers, "sample": generates, "encode": infers and not generates, "reconstruct": generates and infers}
+    return [verb for verb, can in known.items() if can]
+
+
 def _play(session: Session, save_every: float, tensorboard: bool) -> None:
-    """Consume a session: a progress bar on a terminal, a line for each tenth elsewhere."""
+    """Consume a session: a progress bar on a terminal, a line early and for each tenth elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -163,15 +175,17 @@ def _play(session: Session, save_every: float, tensorboard: bool) -> None:
     terminal = Console().is_terminal
     with _tensorboard(session, tensorboard) as write, stoppable(session), Progress(*columns, disable=not terminal) as bar:
         task, printed = bar.add_task("starting", total=session.steps, completed=session.step), 10 * session.step // session.steps
+        said, began = False, time.monotonic()
         for report in session.play(save_every):
             write(report)
             losses = ", ".join(f"{player} {loss:.3f}" for player, loss in report.losses.items())
             words = f"{report.rate:,.0f} rows/s, {_time(report.seconds_left)} left; losses: {losses}"
             bar.update(task, completed=report.step, description=words)
             tenth = 10 * report.step // report.steps
-            if not terminal and tenth > printed:
-                printed = tenth
-                print(f"{10 * tenth:3d} %  {words}", flush=True)
+            early = not said and time.monotonic() - began > 2  # how long will it take?
+            if not terminal and (tenth > printed or early):
+                printed, said = tenth, True
+                print(f"{100 * report.step // report.steps if early else 10 * tenth:3d} %  {words}", flush=True)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ store.py       images decoded once, read row by row: for data larger than memory
 hub.py         images from the Hugging Face hub
 pixels.py      one picture: upright, grey or colour, cropped, resized
 tables.py      tables: CSV, Parquet, arrays, data frames
+texts.py       CSV files as cells of text: delimiter, encoding, decimal mark
 official.py    the paper's sets from their official files
 =============  =====================================================================================
 """

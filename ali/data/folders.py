@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["arrange", "find", "parts"]
+__all__ = ["any_pictures", "arrange", "find", "parts"]
 
 import hashlib
 import os
@@ -45,6 +45,11 @@ def find(folder: Path) -> list[Path]:
         raise AliError(f"{folder}: no pictures in this folder, but {readable}: give {there}")
     endings = ", ".join(f"{n:,} {ending or 'without an ending'}" for ending, n in Counter(f.suffix.lower() for f in files).most_common(5))
     raise AliError(f"{folder}: no pictures in this folder: it holds {endings}; pictures end in {' '.join(SUFFIXES)}")
+
+
+def any_pictures(folder: Path) -> bool:
+    """Whether there is a picture file in a folder, at any depth."""
+    return any(file.suffix.lower() in SUFFIXES for file in _walk(folder))
 
 
 def parts(folder: Path, asked: Chosen) -> tuple[list[Part], list[str]]:

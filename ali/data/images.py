@@ -78,7 +78,7 @@ def images(
         how = "name them as `ali prepare` writes it" if stored else "put classes beside x, as y, into an .npz"
         raise AliError(f"{path}: has no columns that could be named as label or attributes; {how}")
     if stored:
-        return store.open_store(place)
+        return store.open_store(place, size, crop, grey, hold_out)
     if array and stream:
         raise AliError(f"{path}: an array is read as a whole; only pictures can be streamed")
     if array:
@@ -182,7 +182,7 @@ def prepare(
             if found["y"] is not None:
                 np.save(temporary / f"{name}-y.npy", found["y"])
         names = {key: known[0].get(key, ()) for key in ("classes", "attributes")}
-        described = {**names, "notes": [*left, *survey.tally.words(survey.side), *said]}
+        described = {**names, "crop": crop, "notes": [*left, *survey.tally.words(survey.side), *said]}
         (temporary / store.NAME).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
         os.rename(temporary, target)
     finally:
@@ -196,6 +196,8 @@ def _find(path: str, place: Path, asked: Chosen) -> tuple[list[Part], list[str]]
         return hub.parts(path.removeprefix(HUB), asked)
     if not place.exists():
         raise AliError(f"{path}: no such file or folder; a data set on the Hugging Face hub is written hub:owner/name")
+    if not parquet.find(place) and parquet.find(place / "data") and not folders.any_pictures(place):
+        place = place / "data"  # as data sets lie on the Hugging Face hub
     if parquet.find(place):
         return parquet.parts(place, asked)
     if tars.find(place):
@@ -228,6 +230,7 @@ class Tally:
         larger = f", {self.done['enlarged']:,} of them enlarged" if self.done["enlarged"] else ""
         lines = {
             "rotated": "turned upright, as their EXIF data say",
+            "flattened": "with transparent pixels, laid on white",
             "coloured": "grey, made colour like the others",
             "greyed": "in colour, made grey",
             "cropped": "cropped to the square in their centre (--crop none keeps the whole)",
@@ -344,7 +347,9 @@ def _survey(parts: list[Part], skip_bad: bool) -> tuple[list[int], set[pixels.Si
                 tally.bad.append((picture.where, error))
                 bad_rows.append(number - 1)
         numbers.append(number)
-    tally.refuse(f"{len(tally.bad):,} of {sum(numbers):,} are unreadable")
+    tally.refuse(
+        f"{len(tally.bad):,} of {sum(numbers):,} are unreadable: from their first bytes, damage further in shows when they are decoded"
+    )
     return numbers, sizes, colour, bad
 
 

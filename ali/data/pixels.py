@@ -121,7 +121,7 @@ def bytes_of(picture: Image.Image, grey: bool) -> tuple[Image.Image, list[str]]:
     """Decode a picture, turn it upright, and make it mode L or RGB.
 
     Returns:
-        The picture, and what was done to it: "rotated", "coloured", "greyed".
+        The picture, and what was done to it: "rotated", "coloured", "greyed", "flattened".
 
     Raises:
         Exception: of any kind, if its bytes are damaged.
@@ -138,6 +138,7 @@ def bytes_of(picture: Image.Image, grey: bool) -> tuple[Image.Image, list[str]]:
         upright = Image.fromarray(_eight_bits(np.asarray(upright)))
     elif upright.has_transparency_data:
         upright = upright.convert("RGBA")
+        done += ["flattened"] * (bool(np.asarray(upright)[..., 3].min() < 255))
         upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB")
     return upright.convert("L" if grey else "RGB"), done
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Batch", "Data", "Source", "check_share", "split", "stream"]
+__all__ = ["Batch", "Data", "Source", "balanced", "check_share", "hide", "known_counts", "split", "stream"]
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -112,6 +112,66 @@ def check_share(hold_out: float) -> None:
     if not 0 < hold_out < 1:
         advice = "a run is measured on rows that it never saw: take a small share, such as 0.01, or name a test part in the data"
         raise AliError(f"hold_out is a share of the rows between 0 and 1, got {hold_out}; {advice}")
+
+
+def hide(source: Source, labels: int, seed: int) -> Source:
+    """Keep few labels, drawn as :func:`balanced` says, always the same for the same seed; the others become -1.
+
+    Arguments:
+        source: rows with classes.
+        labels: how many to keep.
+
+    Raises:
+        AliError: no classes, or too few labels to keep so many.
+    """
+    kept = balanced(source.y, source.classes, labels, seed)
+    y = np.full(len(source), -1, np.int64)
+    y[kept] = np.asarray(source.y)[kept]
+    return replace(source, y=y)
+
+
+def balanced(y: np.ndarray | None, classes: tuple[str, ...], n: int, seed: int) -> np.ndarray:
+    """Places of n labelled rows, drawn at random: equally many of each class; if n can not be divided evenly, one more of some.
+
+    Arguments:
+        y: class numbers, -1 for unknown.
+        classes: their names.
+
+    Raises:
+        AliError: no classes, n too large or too small, or a class that has fewer rows than its share.
+    """
+    counts = known_counts(y, classes)
+    k, known = len(counts), sum(counts)
+    if not k <= n <= known:
+        what = f"at least one for each of the {k} classes" if n < k else f"at most the {known:,} rows whose class is known"
+        raise AliError(f"labels says how many labels are kept: {what}, got {n:,}")
+    random = np.random.default_rng((seed, 2))
+    share = np.full(k, n // k)
+    share[random.permutation(k)[: n % k]] += 1
+    for c in np.flatnonzero(counts < share):
+        raise AliError(
+            f"labels: {n:,} are {share[c]:,} for each class, but class {classes[c]!r} has {counts[c]:,} row(s): "
+            f"keep at most {k * min(counts):,}"
+        )
+    return np.sort(np.concatenate([random.permutation(np.flatnonzero(y == c))[: share[c]] for c in range(k)]))
+
+
+def known_counts(y: np.ndarray | None, classes: tuple[str, ...]) -> list[int]:
+    """Rows of each class, at least one.
+
+    Raises:
+        AliError: the rows have no classes, one that has no name, or a class without rows.
+    """
+    if y is None or y.ndim != 1 or not classes:
+        raise AliError("the rows of this data have no classes: see `--help` for how to give them")
+    strange = np.flatnonzero((y < -1) | (y >= len(classes)))
+    if len(strange):
+        where, c = strange[0], y[strange[0]]
+        raise AliError(f"row {where} has class number {c}, but classes are numbered 0 to {len(classes) - 1}, -1 for unknown")
+    counts = np.bincount(y[y >= 0], minlength=len(classes)).tolist()
+    if 0 in counts:
+        raise AliError(f"class {classes[counts.index(0)]!r} has no labelled row to learn it from: label some, or leave the class out")
+    return counts
 
 
 def stream(

@@ -118,11 +118,14 @@ def is_store(place: Path) -> bool:
     return (place / NAME).is_file()
 
 
-def open_store(place: Path) -> Data:
+def open_store(place: Path, size: int | None = None, crop: str = "centre", grey: bool | None = None, hold_out: float = 0.1) -> Data:
     """Open a store; no row is read.
 
+    Arguments:
+        size, crop, grey, hold_out: as for :func:`ali.data.images.images`; a store holds decoded images, and has them already.
+
     Raises:
-        AliError: a file of it is missing or broken.
+        AliError: a file of it is missing or broken, or it was prepared in another way than is asked for.
     """
     import json
 
@@ -143,4 +146,11 @@ def open_store(place: Path) -> Data:
             if y.shape != ((len(x), len(attributes)) if attributes else (len(x),)):
                 raise AliError(f"{place}: {len(x):,} images in {part}, but labels of shape {y.shape}; prepare it again")
         parts.append(Source(x, y, classes, attributes, notes=notes))
+    shape, colour = parts[0].x.shape[1:], "grey" if parts[0].x.ndim == 3 else "in colour"
+    wrong = [f"its images are of size {shape[0]}, not {size}"] * (size not in (None, shape[0]))
+    wrong += [f"its images are {colour}"] * (grey is not None and grey != (parts[0].x.ndim == 3))
+    wrong += ["its images were cropped already"] * (crop not in ("centre", described.get("crop", crop)))
+    wrong += ["its held-out part is chosen already"] * (hold_out != 0.1)
+    if wrong:
+        raise AliError(f"{place}: {'; '.join(wrong)}: prepare the images again, with these flags, or leave them out here")
     return Data(*parts)

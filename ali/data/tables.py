@@ -7,29 +7,31 @@ of the same names, types and categories. In messages the first row below the hea
 
 from __future__ import annotations
 
-__all__ = ["Column", "describe_frame", "finite", "from_matrix", "in_memory", "number_columns", "pieces", "read", "table", "to_matrix"]
+__all__ = ["Column", "describe_frame", "finite", "from_matrix", "number_columns", "pieces", "read", "table", "to_matrix"]
 
-import csv
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ali.data import arrays, labels, parquet
+from ali.data import arrays, labels, parquet, texts
 from ali.data.source import Data, Source, split
+from ali.data.texts import finite
 from ali.errors import AliError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
-ROWS = 4096  # of a file that are in memory at a time, as texts
+ROWS = 4096  # of a Parquet file that are in memory at a time
 CATEGORIES = 100  # more different texts than this in one column are no categories
+EXACT = 2**53  # whole numbers beyond it are no longer exact in float64
+DATE = re.compile(r"\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.]\d{2,4}")
+LARGEST = 1e300  # and numbers beyond it can not be subtracted
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def table(
     delimiter: str | None = None,
     encoding: str | None = None,
     hold_out: float = 0.1,
+    decimal: str | None = None,
 ) -> Data:
     """Rows of a table: numbers, categories, booleans, with or without missing cells.
 
@@ -77,26 +80,27 @@ def table(
         delimiter: between the cells of a CSV line; found out if not given.
         encoding: of a CSV file; UTF-8, else UTF-16 or Windows-1252, if not given.
         hold_out: share of the rows that training never sees.
+        decimal: mark of the numbers in a CSV file, "." or ","; found out if not given.
     """
     if Path(path).suffix in (".npy", ".npz"):
         train, test = arrays.read(path, (2,), hold_out)
         columns = number_columns(train.x.shape[1])
         return Data(replace(train, columns=columns), replace(test, columns=columns))
-    rows = read(path, delimiter, encoding)
+    rows, found = _read(path, delimiter, encoding, decimal)
     for name in [*_names(drop), *_names(categories), *([label] if label else [])]:
         if name not in rows.column_names:
             raise AliError(f"{path}: no column {name!r}; its columns are {', '.join(rows.column_names)}")
     rows = rows.drop_columns(_names(drop))
-    y, classes, notes = None, (), ()
+    y, classes, notes = None, (), list(found)
     if label:
         y, classes = labels.numbered(rows.column(label).to_pylist())
         if not classes:
             raise AliError(f"{path}: label column {label!r} is empty in every row")
-        notes, rows = tuple(labels.unlabelled(y)), rows.drop_columns([label])
+        notes, rows = notes + labels.unlabelled(y), rows.drop_columns([label])
     if not rows.column_names:
         raise AliError(f"{path}: no column is left to learn from")
-    columns = _describe(rows, set(_names(categories)), path)
-    return split(Source(to_matrix(rows, columns, path), y, classes, columns=columns, notes=notes), hold_out)
+    columns = _describe(rows, set(_names(categories)), path, notes)
+    return split(Source(to_matrix(rows, columns, path), y, classes, columns=columns, notes=tuple(notes)), hold_out)
 
 
 def number_columns(n: int) -> tuple[Column, ...]:
@@ -112,56 +116,73 @@ def describe_frame(rows: Any, y: np.ndarray | None = None) -> Source:
         y: class numbers or names, one per row, -1 or None where it is unknown; or None.
     """
     frame = _frame(rows, "data")
-    columns = _describe(frame, set(), "data")
+    notes: list[str] = []
+    columns = _describe(frame, set(), "data", notes)
     x = to_matrix(frame, columns, "data")
     if y is None:
-        return Source(x, columns=columns)
+        return Source(x, columns=columns, notes=tuple(notes))
     if len(y) != len(x):
         raise AliError(f"data: {len(x)} rows, but {len(y)} labels")
     numbers, classes = labels.numbered(None if isinstance(name, int | np.integer) and name == -1 else name for name in y)
-    return Source(x, numbers, classes, columns=columns, notes=tuple(labels.unlabelled(numbers)))
+    return Source(x, numbers, classes, columns=columns, notes=(*notes, *labels.unlabelled(numbers)))
 
 
-def read(path: str, delimiter: str | None = None, encoding: str | None = None) -> pa.Table:
+def read(path: str, delimiter: str | None = None, encoding: str | None = None, commas: bool = False) -> pa.Table:
     """Read a CSV or Parquet file; every CSV cell that looks empty is missing.
+
+    Arguments:
+        path: of the file.
+        delimiter, encoding: of a CSV file; found out if not given.
+        commas: where a comma could be a decimal mark, it is one.
 
     Raises:
         AliError: no such file, not readable, no rows, or a header with the same name twice; the message says where.
     """
+    return _read(path, delimiter, encoding, None, commas)[0]
+
+
+def _read(
+    path: str, delimiter: str | None, encoding: str | None, decimal: str | None, commas: bool = False
+) -> tuple[pa.Table, tuple[str, ...]]:
     import pyarrow as pa
 
-    return pa.concat_tables(pieces(path, delimiter, encoding))
+    found, notes = _pieces(path, delimiter, encoding, decimal, commas)
+    return pa.concat_tables(found), notes
 
 
-def pieces(path: str, delimiter: str | None = None, encoding: str | None = None) -> Iterator[pa.Table]:
-    """The same a few thousand rows at a time, for files that do not fit into memory; at least one row in all."""
+def pieces(path: str, delimiter: str | None = None, encoding: str | None = None, commas: bool = False) -> Iterator[pa.Table]:
+    """The same as :func:`read` a few thousand rows at a time, for files that do not fit into memory; at least one row in all."""
+    return _pieces(path, delimiter, encoding, None, commas)[0]
+
+
+def _pieces(
+    path: str, delimiter: str | None, encoding: str | None, decimal: str | None, commas: bool
+) -> tuple[Iterator[pa.Table], tuple[str, ...]]:
+    """Tables one below the other, and what there is to say of the file."""
     import pyarrow as pa
 
-    file, seen = Path(path), 0
+    file, notes = Path(path), ()
+    if file.is_dir():
+        raise AliError(f"{path}: is a folder; a table is one file, .csv or .parquet")
     if not file.is_file():
         raise AliError(f"{path}: no such file")
     if file.suffix == ".parquet":
         found = (pa.Table.from_batches([batch]) for batch in parquet.batches(file, rows=ROWS))
     else:
-        found = _read_csv(file, delimiter, encoding)
-    for rows in found:
-        twice = [name for name, count in Counter(rows.column_names).items() if count > 1]
-        if twice:
-            raise AliError(f"{path}: {len(twice)} column name(s) stand twice in the header, {twice[0]!r} first: rename them")
-        seen += rows.num_rows
-        yield rows
-    if not seen:
-        raise AliError(f"{path}: no rows")
+        found, notes = texts.read(file, delimiter, encoding, decimal, commas)
 
+    def checked() -> Iterator[pa.Table]:
+        seen = 0
+        for rows in found:
+            twice = [name for name, count in Counter(rows.column_names).items() if count > 1]
+            if twice:
+                raise AliError(f"{path}: {len(twice)} column name(s) stand twice in the header, {twice[0]!r} first: rename them")
+            seen += rows.num_rows
+            yield rows
+        if not seen:
+            raise AliError(f"{path}: no rows")
 
-def in_memory(data: Any, is_table: bool) -> Source:
-    """Rows in memory: an array, a pair (x, y), or a data frame."""
-    x: Any
-    x, y = data if isinstance(data, tuple) else (data, None)
-    if is_table and not isinstance(x, np.ndarray):
-        return describe_frame(x, y)
-    source = arrays.check(x, y, (2,) if is_table else (3, 4), "data")
-    return replace(source, columns=number_columns(source.x.shape[1])) if is_table else source
+    return checked(), notes
 
 
 def to_matrix(rows: Any, columns: tuple[Column, ...], where: str, first: int = 0) -> np.ndarray:
@@ -210,77 +231,8 @@ def _frame(rows: Any, where: str) -> pa.Table:
         raise AliError(f"{where}: not a table ({error})") from None
 
 
-def _read_csv(file: Path, delimiter: str | None, encoding: str | None) -> Iterator[pa.Table]:
-    """Cells as text; what they hold is decided by :func:`_describe`, once the whole column has been seen."""
-    import pyarrow as pa
-
-    encoding = _encoding(file) if encoding is None else encoding
-    try:
-        with open(file, encoding=encoding, newline="") as opened:
-            start = list(islice((line for line in opened if line.strip()), 20))
-            if not start:
-                raise AliError(f"{file}: the file is empty")
-            delimiter = _delimiter(start) if delimiter is None else delimiter
-            if len(delimiter) != 1:
-                raise AliError(f"a delimiter is one character, got {delimiter!r}")
-            opened.seek(0)
-            lines = ((number, line) for number, line in enumerate(csv.reader(_text(file, opened), delimiter=delimiter), 1) if line)
-            names = [name.strip() for name in next(lines)[1]]
-            if len(names) > 1 and all(finite(name) is not None for name in names):
-                raise AliError(
-                    f"{file}: the first line holds numbers ({', '.join(names[:3])}, ...), not the names of columns: put a header above it"
-                )
-            nameless = [k for k, name in enumerate(names) if not name]
-            if nameless:
-                raise AliError(f"{file}: column {nameless[0]} has no name in the header")
-            yield pa.Table.from_arrays([pa.array([], pa.string()) for _ in names], names=names)
-            while some := list(islice(lines, ROWS)):
-                for number, line in some:
-                    if len(line) != len(names):
-                        raise AliError(
-                            f"{file}, line {number}: {len(line)} cells, but the header has {len(names)}; "
-                            f"if the delimiter is not {delimiter!r}, say which with --delimiter"
-                        )
-                cells = [[None if cell.strip().lower() in MISSING else cell.strip() for cell in line] for _, line in some]
-                yield pa.Table.from_arrays([pa.array(column, pa.string()) for column in zip(*cells, strict=True)], names=names)
-    except AliError:
-        raise
-    except (UnicodeError, LookupError) as error:
-        raise AliError(f"{file}: not text in encoding {encoding} ({error}); say which with --encoding") from None
-    except (csv.Error, ValueError) as error:
-        raise AliError(f"{file}: not a readable CSV file ({error})") from None
-
-
-def _encoding(file: Path) -> str:
-    """UTF-8, if all of the file is; UTF-16, if it begins so; else Windows-1252."""
-    with open(file, "rb") as opened:
-        if opened.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            return "utf-16"
-    try:
-        with open(file, encoding="utf-8-sig") as text:
-            while text.read(2**20):
-                pass
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8-sig"
-
-
-def _text(file: Path, lines: Iterable[str]) -> Iterator[str]:
-    for line in lines:
-        if "\0" in line:
-            raise AliError(f"{file}: not a CSV file, it holds binary data")
-        yield line
-
-
-def _delimiter(start: list[str]) -> str:
-    """The delimiter that splits the first lines into the most, and equally many, cells."""
-    counts = {mark: {len(line) for line in csv.reader(start, delimiter=mark)} for mark in ",;\t|"}
-    fitting = {mark: max(found) for mark, found in counts.items() if len(found) == 1 and max(found) > 1}
-    return max(fitting or counts, key=lambda mark: max(counts[mark], default=0))
-
-
-def _describe(rows: pa.Table, categories: set[str], where: str) -> tuple[Column, ...]:
-    """Find out what each column holds.
+def _describe(rows: pa.Table, categories: set[str], where: str, notes: list[str]) -> tuple[Column, ...]:
+    """Find out what each column holds; what is worth saying goes to the notes.
 
     Raises:
         AliError: columns that nothing can be learned from, all of them named, with what to drop; a text among numbers.
@@ -291,37 +243,70 @@ def _describe(rows: pa.Table, categories: set[str], where: str) -> tuple[Column,
         present = [cell for cell in cells if not _is_missing(cell)]
         missing = len(present) < len(cells)
         different = set(map(str, present))
-        kind = "category" if name in categories else _kind(cells, present, name, where) if present else "number"
+        code = name not in categories and next((c for c in present if isinstance(c, str) and re.fullmatch(r"[-+]?0\d+", c)), None)
+        kind = "category" if name in categories or code else _kind(cells, present, name, where) if present else "number"
         if len(different) < 2 and not (missing and different):
             useless.append((name, "is empty" if not present else f"is constant ({present[0]})"))
         elif kind == "boolean":
             columns.append(Column(name, "boolean", ("false", "true"), missing))
         elif kind == "category":
             if len(different) > CATEGORIES:
-                useless.append((name, f"has {len(different):,} different texts among {len(cells):,} rows: no categories"))
+                what = f"has {len(different):,} different texts among {len(cells):,} rows: no categories (at most {CATEGORIES})"
+                useless.append((name, f"{what}{_advice(present, code)}"))
+            elif code:
+                notes.append(f"column {name!r} is taken as categories: {code!r} begins with 0, as numbers do not")
             columns.append(Column(name, "category", tuple(sorted(different)), missing))
         else:
-            columns.append(Column(name, kind, (), missing, _decimals(np.array([finite(cell) for cell in present], dtype=float))))
+            numbers = np.array([finite(cell) for cell in present], dtype=float)
+            largest = max(present, key=lambda cell: abs(float(cell)))
+            if abs(float(largest)) > (EXACT if kind == "integer" else LARGEST):
+                what = f"whole numbers beyond 2^53 ({largest}), as ids are" if kind == "integer" else f"{largest}, beyond {LARGEST:g}"
+                useless.append((name, f"holds {what}"))
+                continue
+            columns.append(Column(name, kind, (), missing, _decimals(numbers)))
     if useless:
         why = "; ".join(f"column {name!r} {reason}" for name, reason in useless)
-        raise AliError(f"{where}: {why}. Nothing can be learned there: leave out with --drop {','.join(name for name, _ in useless)}")
+        if rows.num_columns == 1 and any(mark in useless[0][0] for mark in texts.MARKS):
+            raise AliError(f"{where}: {why}. Is the whole line one column? Then leave --delimiter out, or say another")
+        names = ",".join(name for name, _ in useless)
+        how = f"drop these columns: {names}" if where == "data" else f"leave out with --drop {names}"
+        raise AliError(f"{where}: {why}. Nothing can be learned there: {how}")
     return tuple(columns)
+
+
+def _advice(present: list[Any], code: Any) -> str:
+    """What texts that are too many may be, and what to make of them."""
+    if code:
+        return f": an id or a code? {code!r} begins with 0"
+    if all(isinstance(cell, str) and DATE.match(cell) for cell in present):
+        return ": dates? Make them numbers first, such as days since the first"
+    return ""
 
 
 def _kind(cells: list[Any], present: list[Any], name: str, where: str) -> Literal["number", "integer", "category", "boolean"]:
     if all(isinstance(cell, bool | np.bool_) for cell in present) or {str(cell).lower() for cell in present} <= {"true", "false"}:
         return "boolean"
-    numbers = [finite(cell) for cell in present]
-    words = [cell for cell, number in zip(present, numbers, strict=True) if number is None]
+    words = [cell for cell in present if finite(cell) is None]
     if not words:
-        return "integer" if all(float(number).is_integer() for number in numbers if number is not None) else "number"
+        whole = all(re.fullmatch(r"[-+]?\d+", cell) if isinstance(cell, str) else not isinstance(cell, float) for cell in present)
+        return "integer" if whole and all(float(cell).is_integer() for cell in present) else "number"
     if not all(isinstance(cell, str) for cell in words):
-        raise AliError(f"{where}: column {name!r} holds {type(words[0]).__name__}, neither numbers nor texts: --drop {name}")
+        what = type(words[0]).__name__
+        if what in ("date", "datetime", "Timestamp"):
+            raise AliError(f"{where}: column {name!r} holds dates: make them numbers first, such as days since the first, or leave it out")
+        how = "drop it" if where == "data" else f"--drop {name}"
+        raise AliError(f"{where}: column {name!r} holds {what}, neither numbers nor texts: {how}")
+    if texts.looks_marked(present):
+        raise AliError(
+            f"{where}: column {name!r} holds numbers such as {words[0]!r}: take marks between thousands out of the file; a decimal comma "
+            f"is read with --decimal , (if these are texts, say --categories {name})"
+        )
     # A text or two in a column of numbers is a slip, not a category.
     if len(words) <= 0.1 * len(present) and len(present) - len(words) > 5:
+        how = "mend or empty them" if where == "data" else f"mend or empty them, or say --categories {name}"
         raise AliError(
             f"{where}: column {name!r} holds numbers, but {len(words)} of {len(present):,} cells are not: {words[0]!r} first, in row "
-            f"{cells.index(words[0]) + 1}; mend or empty them, or say --categories {name}"
+            f"{cells.index(words[0]) + 1}; {how}"
         )
     return "category"
 
@@ -350,19 +335,10 @@ def _cells(cells: Any, column: Column, where: str, first: int) -> np.ndarray:
     return values
 
 
-def finite(cell: Any) -> float | None:
-    """A finite number, or None."""
-    if isinstance(cell, bool):
-        return None
-    try:
-        value = float(cell)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return value if np.isfinite(value) else None
-
-
 def _decimals(x: np.ndarray) -> int | None:
     """The fewest digits behind the point that say these numbers exactly."""
+    if np.abs(x).max(initial=0) > EXACT:
+        return None  # there, rounding changes what it is to leave
     return next((digits for digits in range(7) if (np.round(x, digits) == x).all()), None)
 
 

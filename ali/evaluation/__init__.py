@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from sklearn.decomposition import PCA
 
+from ali.data import labels
 from ali.data.mixtures import SIGMA, centres
 from ali.data.source import Data, Source
 from ali.data.tables import to_matrix
@@ -26,21 +27,24 @@ CELLS = 50_000_000  # at most so many numbers are held for PCA: 400 MB
 SPACE = 64  # principal components of pixels, in which images are compared
 
 
-def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
+def evaluate(model: Model, data: Any, *, seed: int = 0) -> dict[str, float]:
     """Measure a model on rows that it never saw.
 
     Images are measured with pixels scaled to [-1, 1], points of a mixture in units of the training rows' standard deviation,
     tables as the networks see them: numbers made normal, categories as probabilities. Samples are compared with held-out rows in
     that space, images in the leading 64 principal components of every other training row ("PCA-64 of pixels": no network looked
     at them, so it is no FID or KID). At most 10,000 rows of each part are looked at, and at most 2,000 where all pairs are
-    compared.
+    compared. A conditional run is told the rows' labels (so that ``label_kept`` is easy for it), and samples with y ~ p(y). Of a run
+    without an encoder there are only the numbers of its samples, of one without a decoder only those of its codes.
 
     Arguments:
-        model: a loaded run, with encoder and decoder.
-        data: its training rows, and rows held out.
+        model: a loaded run, with decoder, encoder or both.
+        data: its training rows, and rows held out: ``Data(train, test)``, or any pair, of sources, arrays, pairs (x, y) with classes
+            y, or, for a table, data frames.
         seed: of samples and draws.
 
     Returns:
+        ``held_out`` (rows looked at),
         ``reconstruction_mse``, ``variance``, ``mse_share`` (their ratio), ``two_sample`` (0.5 is ideal), ``q_z`` (sliced
         Wasserstein distance of the training rows' codes, drawn, to the prior), ``q_z_floor`` (of as many draws from the
         prior itself); of the rows whose class is known ``label_kept``, ``label_kept_ceiling`` (the originals themselves), ``nn_codes`` and
@@ -53,52 +57,81 @@ def evaluate(model: Model, data: Data, *, seed: int = 0) -> dict[str, float]:
         ``trtr``, ``tstr_ratio`` (:func:`ali.evaluation.metrics.train_on_synthetic`); for a mixture what
         :func:`ali.evaluation.metrics.mixture_modes` returns, and ``same_mode``.
     """
-    train, test = some(data.train, ROWS), some(data.test, ROWS)
+    generates, infers = model.generates, model.infers
+    if not (generates or infers):
+        raise AliError(f"this run ({model.config['recipe']}) can not be evaluated: its game has neither decoder nor encoder")
+    train, test = (some(part, ROWS) for part in _parts(model, data))
     if len(test) < 2:
         raise AliError("evaluation needs at least 2 held-out rows")
     scaled = _scaler(model, train)
-    x, x_hat = test.x, model.reconstruct(test.x)
-    x_tilde = _matrix(model, model.sample(len(test), seed=seed))
-    z = model.encode(train.x, draw=True, seed=seed)
-    prior = np.random.default_rng(seed).standard_normal(z.shape)
+    x_hat = model.reconstruct(test.x, model.labels_of(test)) if generates and infers else None
+    x_tilde = _matrix(model, model.sample(len(test), seed=seed)) if generates else None
 
+    values: dict[str, float] = {"held_out": float(len(test))}
+    if x_hat is not None:
+        values |= _reconstruction(model, train, test.x, x_hat, scaled)
+    if x_tilde is not None:
+        values["two_sample"] = metrics.two_sample_accuracy(scaled(test.x), scaled(x_tilde))
+    if infers:
+        z = model.encode(train.x, model.labels_of(train), draw=True, seed=seed)
+        prior = np.random.default_rng(seed).standard_normal(z.shape)
+        values |= {"q_z": metrics.sliced_wasserstein(z), "q_z_floor": metrics.sliced_wasserstein(prior)}
+    if x_tilde is not None:
+        values |= _samples(model, train, test, x_tilde, scaled, seed)
+        if model.columns:
+            values |= _table(model, train, test, x_tilde, scaled, seed)
+    taught, asked = train.labelled(), test.labelled()
+    if infers and train.y is not None and test.y is not None and len(taught) and len(asked):
+        near = partial(metrics.nearest_neighbour_accuracy, train_y=train.y[taught], test_y=test.y[asked])
+        known, unseen = train.x[taught], test.x[asked]
+        raw = near(scaled(known), test=scaled(unseen))
+        if x_hat is not None:
+            values |= {"label_kept": near(scaled(known), test=scaled(x_hat[asked])), "label_kept_ceiling": raw}
+        told = model.labels_of(train.rows(taught)), model.labels_of(test.rows(asked))
+        values |= {"nn_codes": near(model.encode(known, told[0]), test=model.encode(unseen, told[1])), "nn_pixels": raw}
+    shape = model.config["data"].get("shape") if model.config["dataset"] == "mixture" else None
+    if shape is not None:
+        means = centres(shape)
+        if generates:
+            values |= metrics.mixture_modes(model.sample(10_000, seed=seed), means, SIGMA)
+        if x_hat is not None:
+            nearest = [((rows[:, None] - means) ** 2).sum(-1).argmin(1) for rows in (test.x, x_hat)]
+            values["same_mode"] = float((nearest[0] == nearest[1]).mean())
+    return values
+
+
+def _parts(model: Model, data: Any) -> Data:
+    """Training rows and held-out rows, whatever they came as."""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise AliError("data: expected training rows and held-out rows, ali.Data(train, test)")
+    pairs = [part if isinstance(part, tuple) and len(part) == 2 else (part, None) for part in data]
+    classes = labels.numbered(None if y in (None, -1) else str(y) for part in data if isinstance(part, tuple) for y in part[1])[1]
+    made = []
+    for what, (x, y) in zip(("train", "test"), pairs, strict=True):
+        if isinstance(x, Source):
+            made.append(x)
+            continue
+        rows = _matrix(model, x.numpy() if isinstance(x, torch.Tensor) else x)
+        if len(rows) == 0 or (y is not None and len(y) != len(rows)):
+            raise AliError(f"data: {what} has {len(rows)} rows" + ("" if y is None else f", and {len(y)} labels"))
+        model.preprocess.check(torch.from_numpy(np.require(rows, requirements=["C", "W"])), f"data: {what}")
+        known = None if y is None else np.array([-1 if cell in (None, -1) else classes.index(str(cell)) for cell in y], np.int64)
+        made.append(Source(rows, known, classes if y is not None else ()))
+    return Data(*made)
+
+
+Scale = Callable[[np.ndarray], np.ndarray]
+
+
+def _reconstruction(model: Model, train: Source, x: np.ndarray, x_hat: np.ndarray, scaled: Scale) -> dict[str, float]:
+    """Held-out rows beside their reconstructions, and beside what PCA leaves of them."""
     error = metrics.reconstruction(scaled(x), scaled(x_hat))
-    values = {
-        "reconstruction_mse": error["mse"],
-        "variance": error["variance"],
-        "mse_share": error["mse_share"],
-        "two_sample": metrics.two_sample_accuracy(scaled(x), scaled(x_tilde)),
-        "q_z": metrics.sliced_wasserstein(z),
-        "q_z_floor": metrics.sliced_wasserstein(prior),
-    }
+    values = {"reconstruction_mse": error["mse"], "variance": error["variance"], "mse_share": error["mse_share"]}
     width = scaled(x[:1]).size
     if model.latent < width:
         share = metrics.pca_reconstruction(scaled(some(train, max(PAIRS, CELLS // width)).x), scaled(x), model.latent)
         values |= {"pca_share": share, "pca_components": float(model.latent)}
-    values |= _samples(model, train, test, x_tilde, scaled, seed)
-    if model.columns:
-        values |= _table(model, train, test, x_tilde, scaled, seed)
-    taught, asked = train.labelled(), test.labelled()
-    if train.y is not None and test.y is not None and len(taught) and len(asked):
-        near = partial(metrics.nearest_neighbour_accuracy, train_y=train.y[taught], test_y=test.y[asked])
-        known, unseen = train.x[taught], x[asked]
-        raw = near(scaled(known), test=scaled(unseen))
-        values |= {
-            "label_kept": near(scaled(known), test=scaled(x_hat[asked])),
-            "label_kept_ceiling": raw,
-            "nn_codes": near(model.encode(known), test=model.encode(unseen)),
-            "nn_pixels": raw,
-        }
-    shape = model.config["data"].get("shape") if model.config["dataset"] == "mixture" else None
-    if shape is not None:
-        means = centres(shape)
-        values |= metrics.mixture_modes(model.sample(10_000, seed=seed), means, SIGMA)
-        nearest = [((rows[:, None] - means) ** 2).sum(-1).argmin(1) for rows in (x, x_hat)]
-        values["same_mode"] = float((nearest[0] == nearest[1]).mean())
     return values
-
-
-Scale = Callable[[np.ndarray], np.ndarray]
 
 
 def _samples(model: Model, train: Source, test: Source, x_tilde: np.ndarray, scaled: Scale, seed: int) -> dict[str, float]:
@@ -171,7 +204,7 @@ def _known(values: dict[str, float]) -> dict[str, float]:
 
 def _matrix(model: Model, rows: Any) -> np.ndarray:
     """Rows as an array, whatever they came as."""
-    return rows if isinstance(rows, np.ndarray) else to_matrix(rows, model.columns, "samples")
+    return rows if isinstance(rows, np.ndarray) or not model.columns else to_matrix(rows, model.columns, "rows")
 
 
 def some(source: Source, n: int) -> Source:

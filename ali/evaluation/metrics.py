@@ -14,6 +14,7 @@ __all__ = [
     "memorisation",
     "mixture_modes",
     "nearest_neighbour_accuracy",
+    "p_values",
     "pca_reconstruction",
     "prdc",
     "reconstruction",
@@ -31,6 +32,8 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.metrics import r2_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+
+from ali.errors import AliError
 
 
 def reconstruction(x: np.ndarray, x_hat: np.ndarray) -> dict[str, float]:
@@ -340,6 +343,38 @@ def mixture_modes(x_tilde: np.ndarray, centres: np.ndarray, sigma: float) -> dic
         "reverse_kl": float((shares * np.log(shares * k)).sum()) if good.any() else float("inf"),
         "std_ratio": float(np.sqrt((distance[good] ** 2).mean() / 2) / sigma) if good.any() else float("nan"),
     }
+
+
+def p_values(scores: np.ndarray, held_out: np.ndarray | None = None) -> np.ndarray:
+    r"""How rarely an ordinary row is as strange as this one: a threshold that needs neither anomalies nor their share.
+
+    .. math:: p(x) = \frac{1 + \#\{j : A(x_j) \ge A(x)\}}{m + 1}
+
+    over m ordinary rows that training never saw. Call a row an anomaly if its p is at most :math:`\alpha`, and no more than a
+    share :math:`\alpha` of rows that are drawn like the held-out ones is called so on average, whatever the game and the data (the
+    conformal p-value). It says nothing of how many anomalies are found: that is the score's part. Anomalies among the held-out
+    rows make p larger, never smaller. The smallest p is 1 / (m + 1): for :math:`\alpha` = 0.01, hold out at least 99 rows.
+
+    Arguments:
+        scores: anomaly scores, (n,), higher = stranger.
+        held_out: scores of the m held-out rows by the same run. None: ``scores`` are these, each is compared with all others.
+
+    Returns:
+        p, (n,), in (0, 1].
+
+    Raises:
+        AliError: a score that is no number, or nothing to compare with.
+
+    Source: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005; for anomalies Laxhammar and Falkman 2010.
+    """
+    scores, known = np.asarray(scores, np.float64), np.sort(np.asarray(scores if held_out is None else held_out, np.float64))
+    others = len(known) - (held_out is None)
+    if scores.ndim != 1 or known.ndim != 1 or others < 1:
+        raise AliError(f"p-values compare scores (n,) with those of held-out rows (m,), m at least 1: got {scores.shape}, {known.shape}")
+    if np.isnan(scores).any() or np.isnan(known).any():
+        raise AliError("p-values: a score is no number (NaN)")
+    as_strange = len(known) - np.searchsorted(known, scores, side="left")
+    return (as_strange + (held_out is not None)) / (others + 1)
 
 
 def _flat(x: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from ali.model import Model
 
 # What each number is called, how it is written, and how to read it.
 LINES: dict[str, tuple[str, str, str]] = {
+    "held_out": ("held-out rows", ".0f", "that were looked at; below 100, the numbers are rough"),
     "reconstruction_mse": ("reconstruction MSE", ".4f", "held-out rows; 0 is perfect"),
     "variance": ("variance of the data", ".4f", "the MSE of answering every row with the mean row"),
     "mse_share": ("MSE / variance", ".1%", "0 % is perfect"),
@@ -88,23 +89,26 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
         shown.append((title, about, file))
 
     test = some(data.test, 1000)
+    generates, infers = model.generates, model.infers
     maximum = model.preprocess.pixels
     if maximum is not None:
         _images(model, test, maximum, seed, show)
     elif model.shape == (2,):
-        points, z = some(data.test, 4000), np.random.default_rng(seed).standard_normal((4000, model.latent)).astype(np.float32)
-        y = points.y if len(points.labelled()) else None
-        panels = {
-            "held-out x": (points.x, y),
-            "codes z_hat": (model.encode(points.x, draw=True, seed=seed)[:, :2], y),
-            "reconstructions": (model.reconstruct(points.x, draw=True, seed=seed), y),
-            "samples": (model.decode(z), None),
-        }
-        show("In the plane", "Data, the codes inferred from it, its reconstructions, and samples from the prior.", "plane.png",
-             figures.plane(panels, len(model.classes)))  # fmt: skip
-    y = test.y if len(test.labelled()) else None
-    about = "Where the encoder puts held-out rows" + (", coloured by class; it never saw a class." if y is not None else ".")
-    show("Latent space", about, "latent.png", figures.latent(model.encode(test.x), y, model.classes))
+        points = some(data.test, 4000)
+        seen, y = model.labels_of(points), points.y if len(points.labelled()) else None
+        panels: dict[str, tuple[np.ndarray, np.ndarray | None]] = {"held-out x": (points.x, y)}
+        if infers:
+            panels["codes z_hat"] = (model.encode(points.x, seen, draw=True, seed=seed)[:, :2], y)
+        if generates and infers:
+            panels["reconstructions"] = (model.reconstruct(points.x, seen, draw=True, seed=seed), y)
+        if generates:
+            panels["samples"] = (model.sample(4000, seed=seed), None)
+        show("In the plane", "Data, and what the run makes of it.", "plane.png", figures.plane(panels, len(model.classes)))
+    if infers:
+        seen, y = model.labels_of(test), test.y if len(test.labelled()) else None
+        words_of = ", coloured by class." if seen is not None else ", coloured by class; it never saw a class."
+        about = "Where the encoder puts held-out rows" + ("." if y is None else words_of)
+        show("Latent space", about, "latent.png", figures.latent(model.encode(test.x, seen), y, model.classes))
     frames = sorted((run / "samples").glob("step-*.png"))
     if frames:
         pictures.animate(frames, out / "samples.gif")
@@ -120,16 +124,28 @@ def write(run: Path, model: Model, data: Data, out: Path | None = None, seed: in
 
 
 def _images(model: Model, test, maximum: float, seed: int, show) -> None:
-    """Samples, reconstructions and interpolations of images."""
+    """Samples, reconstructions and interpolations of images, as far as the run can make them."""
+    if not model.generates:
+        return
     show("Samples", "New images: codes drawn from the prior, decoded.", "samples.png",
          pictures.grid(model.sample(100, seed=seed), maximum, 10, height=420))  # fmt: skip
-    x = test.x[np.random.default_rng(seed).permutation(len(test))[:60]]
-    pairs = np.stack([x, model.reconstruct(x)], 1).reshape(-1, *x.shape[1:])
+    labels = [*model.classes[:12]] or [{name: 1} for name in model.attributes[:12]]
+    if model.conditions and labels:
+        x = np.stack([model.sample(8, y=label, seed=seed) for label in labels], 1)
+        names = ", ".join((*model.classes[:12], *model.attributes[:12]))
+        show("Labels", f"One code and a label for each column: {names}.", "labels.png",
+             pictures.grid(x.reshape(-1, *x.shape[2:]), maximum, len(labels), height=420))  # fmt: skip
+    if not model.infers:
+        return
+    shown = test.rows(np.random.default_rng(seed).permutation(len(test))[:60])
+    x, y = shown.x, model.labels_of(shown)
+    pairs = np.stack([x, model.reconstruct(x, y)], 1).reshape(-1, *x.shape[1:])
     show("Reconstructions", "Odd columns: images that training never saw. Even columns: what is left of them after encoding and decoding.",
          "reconstructions.png", pictures.grid(pairs, maximum, 12, height=420))  # fmt: skip
     half = min(8, len(x) // 2)
     if half:
-        walks = model.interpolate(x[:half], x[half : 2 * half], 9)
+        y1, y2 = (None, None) if y is None else (y[:half], y[half : 2 * half])
+        walks = model.interpolate(x[:half], x[half : 2 * half], 9, y1=y1, y2=y2)
         lines = np.concatenate([x[:half, None], walks, x[half : 2 * half, None]], 1)
         show("Interpolations", "Left and right: two images that training never saw. Between: a straight walk from code to code, decoded.",
              "interpolations.png", pictures.grid(lines.reshape(-1, *x.shape[1:]), maximum, 11, height=420))  # fmt: skip

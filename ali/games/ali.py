@@ -21,21 +21,66 @@ References:
 
 from __future__ import annotations
 
-__all__ = ["ALI"]
+__all__ = ["ALI", "Terms"]
 
-import torch
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ali.data.source import Batch
 from ali.distributions import Distribution, StandardNormal
-from ali.errors import AliError
-from ali.games.game import Game, judge
+from ali.games.game import Game, judge, reconstruction_score
 from ali.networks import Conditional
-from ali.objectives import Objective, gradient_penalty, nonsaturating, refuse_batch_norm
+from ali.objectives import Objective, annealed, check_penalty, nonsaturating, r1_and_r2
 
-ANNEALED = 0.7  # share of the training after which the penalty stays at its end value
+
+@dataclass(frozen=True)
+class Terms:
+    r"""What may be added to the losses of a game of pairs; the paper has none of it (all 0).
+
+    Arguments:
+        penalty: :math:`\gamma` of R1 + R2 on the pair, at the start of training; 0 leaves it out.
+        penalty_end: :math:`\gamma` from 70 % of the training on, reached geometrically; default ``penalty``.
+        cycle: weight :math:`\lambda_x` of the reconstruction error :math:`\|x - G_x(\hat z)\|^2`, mean over x's components.
+        regression: weight :math:`\lambda_z` of the code's error :math:`\|z - G_z(\tilde x)\|^2`, mean over z's components. Only
+            the encoder learns from it: with a gradient into the decoder, samples get worse.
+    """
+
+    penalty: float = 0.0
+    penalty_end: float | None = None
+    cycle: float = 0.0
+    regression: float = 0.0
+
+    def add(
+        self,
+        losses: tuple[Tensor, Tensor],
+        pair_q: tuple[Tensor, Tensor],
+        pair_p: tuple[Tensor, Tensor],
+        progress: Tensor,
+        encoder: Callable[[Tensor], Distribution],
+        decoder: Callable[[Tensor], Distribution],
+        discriminator: Callable[[Tensor, Tensor], Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        r"""The losses of both players with these terms.
+
+        Arguments:
+            losses: :math:`L_d` and :math:`L_g`.
+            pair_q, pair_p: :math:`(x, \hat z)` and :math:`(\tilde x, z)`.
+            progress: share of the training that is done.
+            encoder, decoder, discriminator: of x, of z, and of all pairs at once, those of the encoder first.
+        """
+        (loss_d, loss_g), (x, z_hat), (x_tilde, z) = losses, pair_q, pair_p
+        if self.penalty:
+            gamma = annealed(self.penalty, self.penalty if self.penalty_end is None else self.penalty_end, progress)
+            loss_d = loss_d + gamma * r1_and_r2(discriminator, pair_q, pair_p)
+        if self.cycle:
+            loss_g = loss_g + self.cycle * F.mse_loss(decoder(z_hat).rsample(), x)
+        if self.regression:
+            loss_g = loss_g + self.regression * F.mse_loss(encoder(x_tilde.detach()).rsample(), z)
+        return loss_d, loss_g
 
 
 class ALI(Game):
@@ -47,12 +92,9 @@ class ALI(Game):
         discriminator: D(x, z), returns logits.
         prior: p(z).
         objective: what the two players want of D's logits (:mod:`ali.objectives`).
-        penalty: :math:`\gamma` of R1 + R2 on the pair, at the start of training; 0 leaves it out.
-        penalty_end: :math:`\gamma` from 70 % of the training on, reached geometrically; default ``penalty``.
-        cycle: weight :math:`\lambda_x` of the reconstruction error :math:`\|x - G_x(\hat z)\|^2`, mean over x's components.
-        regression: weight :math:`\lambda_z` of the code's error :math:`\|z - G_z(\tilde x)\|^2`, mean over z's components. Only
-            the encoder learns from it: with a gradient into the decoder, samples get worse.
+        penalty, penalty_end, cycle, regression: as for :class:`Terms`.
         schedule: rounds of players (:class:`ali.games.game.Game`).
+        scorer: (encoder, decoder, discriminator, x) to an anomaly score (:func:`ali.games.game.reconstruction_score`).
 
     Under batch normalisation in encoder or decoder, cycle and regression change the model: the running statistics then also
     see reconstructions and samples.
@@ -73,34 +115,22 @@ class ALI(Game):
         cycle: float = 0.0,
         regression: float = 0.0,
         schedule: tuple[tuple[str, ...], ...] = (("discriminator", "generator"),),
+        scorer: Callable[[Conditional, Conditional, nn.Module, Tensor], Tensor] = reconstruction_score,
     ):
         super().__init__()
         self.encoder, self.decoder, self.discriminator, self.prior = encoder, decoder, discriminator, prior
-        self.objective, self.cycle, self.regression, self.schedule = objective, cycle, regression, schedule
-        self.penalty, self.penalty_end = penalty, penalty if penalty_end is None else penalty_end
+        self.objective, self.schedule, self.scorer = objective, schedule, scorer
+        self.terms = Terms(penalty, penalty_end, cycle, regression)
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
-        if self.penalty:
-            refuse_batch_norm(discriminator)
-        if self.penalty and not self.penalty_end:
-            raise AliError("penalty_end can not be 0 while penalty is not, since it is reached geometrically: take a small number")
+        check_penalty(discriminator, penalty, penalty if penalty_end is None else penalty_end)
 
     def losses(self, batch: Batch, progress: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
         x, z = batch.x, self.prior.sample(len(batch.x))  # x ~ q(x), z ~ p(z)
         z_hat, x_tilde = self.encoder(x).rsample(), self.decoder(z).rsample()  # z_hat ~ q(z | x), x_tilde ~ p(x | z)
         rho_q, rho_p = judge(self.discriminator, (x, z_hat), (x_tilde, z))
-        loss_d, loss_g = self.objective(rho_q, rho_p)  # L_d and L_g of Algorithm 1
-
+        losses = self.objective(rho_q, rho_p)  # L_d and L_g of Algorithm 1
         # Beyond the paper: R1 + R2 (for D), l2 cycle in x, code regression with stopped gradient (for the generators).
-        if self.penalty:
-            gamma = self.penalty * (self.penalty_end / self.penalty) ** (progress / ANNEALED).clamp(max=1)
-            # One pass over both kinds of pair: its mean is half of R1 + R2.
-            r1_and_r2 = 2 * gradient_penalty(self.discriminator, torch.cat([x, x_tilde]), torch.cat([z_hat, z]))
-            loss_d = loss_d + gamma * r1_and_r2
-        if self.cycle:
-            loss_g = loss_g + self.cycle * F.mse_loss(self.decoder(z_hat).rsample(), x)
-        if self.regression:
-            loss_g = loss_g + self.regression * F.mse_loss(self.encoder(x_tilde.detach()).rsample(), z)
-
+        loss_d, loss_g = self.terms.add(losses, (x, z_hat), (x_tilde, z), progress, self.encoder, self.decoder, self.discriminator)
         return {"discriminator": loss_d, "generator": loss_g}
 
     def encode(self, x: Float[Tensor, "n ..."]) -> Distribution:
@@ -108,3 +138,6 @@ class ALI(Game):
 
     def decode(self, z: Float[Tensor, "n d"]) -> Distribution:
         return self.decoder(z)
+
+    def score(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+        return self.scorer(self.encoder, self.decoder, self.discriminator, x)

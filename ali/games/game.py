@@ -9,17 +9,34 @@ by subclassing one another.
 
 from __future__ import annotations
 
-__all__ = ["Classifies", "Game", "Generates", "Infers", "Scores", "judge", "parameters"]
+__all__ = [
+    "Classifies",
+    "Climbs",
+    "Conditions",
+    "Game",
+    "Generates",
+    "Infers",
+    "Level",
+    "Scores",
+    "judge",
+    "parameters",
+    "playing",
+    "reconstruction_score",
+]
 
 import abc
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ali.data.source import Batch
 from ali.distributions import Distribution
+from ali.errors import AliError
+from ali.networks import Conditional, Discriminator
 
 
 class Game(nn.Module, abc.ABC):
@@ -65,8 +82,20 @@ class Infers(Protocol):
 
 
 @runtime_checkable
+class Conditions(Protocol):
+    """A game of rows with labels y, class numbers (n,) or attributes (n, k): its verbs are ``encode(x, y)`` and ``decode(z, y)``.
+
+    Where classes are meant, y may also be a mixture of them, (n, K).
+    """
+
+    def labels(self, n: int) -> Tensor:
+        """Draw y ~ p(y), the law of the training rows' labels."""
+        ...
+
+
+@runtime_checkable
 class Classifies(Protocol):
-    """A game that tells classes apart: probabilities, shape (n, K)."""
+    """A game that tells classes apart: probabilities, shape (n, K). Classes that are not the data's have names in ``clusters``."""
 
     def classify(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]: ...
 
@@ -78,18 +107,106 @@ class Scores(Protocol):
     def score(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]: ...
 
 
+@runtime_checkable
+class Climbs(Protocol):
+    """A game with a ladder of codes, levels 1 (nearest to the data) to ``levels``; its plain encode and decode mean the top one."""
+
+    levels: int
+
+    def encode(self, x: Float[Tensor, "n ..."], level: int | None = None) -> Distribution: ...
+
+    def decode(self, z: Float[Tensor, "n d"], level: int | None = None) -> Distribution: ...
+
+    def descend(self, z: Float[Tensor, "n d"], level: int, to: int) -> Float[Tensor, "n _"]: ...
+
+
+class Level(nn.Module):
+    """One level of a ladder, with the verbs of a game of its own: it generates, and infers.
+
+    Arguments:
+        game: one that climbs.
+        level: 1 (nearest to the data) to ``game.levels``.
+    """
+
+    def __init__(self, game: Any, level: int):
+        super().__init__()
+        self.game, self.level = game, level
+
+    @property
+    def prior(self) -> Level:
+        return self
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the level's code."""
+        with torch.no_grad(), torch.random.fork_rng():  # the noise of those who ask stays as it is
+            return self.sample(1).shape[1]
+
+    def sample(self, n: int) -> Float[Tensor, "n d"]:
+        """Codes of this level: the prior's, taken down to it."""
+        return self.game.descend(self.game.prior.sample(n), self.game.levels, self.level)
+
+    def encode(self, x: Float[Tensor, "n ..."]) -> Distribution:
+        return self.game.encode(x, self.level)
+
+    def decode(self, z: Float[Tensor, "n d"]) -> Distribution:
+        return self.game.decode(z, self.level)
+
+
 def parameters(game: Game, player: str) -> list[nn.Parameter]:
     """The trainable parameters that a player owns."""
     return [p for module in game.players[player] for p in module.parameters() if p.requires_grad]
 
 
 def judge(
-    discriminator: nn.Module, pair_q: tuple[Float[Tensor, "n ..."], ...], pair_p: tuple[Float[Tensor, "n ..."], ...]
-) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]]:
+    discriminator: Callable[..., Tensor], pair_q: tuple[Shaped[Tensor, "n ..."], ...], pair_p: tuple[Shaped[Tensor, "m ..."], ...]
+) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "m ..."]]:
     r"""Score encoder pairs and decoder pairs in *one* pass of D: :math:`\rho_q = D(x, \hat z)`, :math:`\rho_p = D(\tilde x, z)`.
 
     One pass, as in the authors' code: under batch normalisation (D(x) of Tables 4 to 6) both kinds of pair share their
     statistics, and two passes would be another model. What D sees may be more than a pair (labels, levels) or less (x alone).
     """
-    rho_q, rho_p = discriminator(*(torch.cat([q, p]) for q, p in zip(pair_q, pair_p, strict=True))).chunk(2)
-    return rho_q, rho_p
+    rho = discriminator(*(torch.cat([q, p]) for q, p in zip(pair_q, pair_p, strict=True)))
+    return rho[: len(pair_q[0])], rho[len(pair_q[0]) :]
+
+
+def playing(batch: Batch, labelled: int) -> slice:
+    """The rows of a batch that a game of few labels is played on: all but the ``labelled`` ones at its beginning, at least half."""
+    return slice(min(labelled, len(batch.x) // 2), None)
+
+
+def reconstruction_score(
+    encoder: Conditional,
+    decoder: Conditional,
+    discriminator: nn.Module,
+    x: Float[Tensor, "n ..."],
+    weight: float = 0.1,
+    term: Literal["features", "cross_entropy"] = "features",
+) -> Float[Tensor, " n"]:
+    r"""How badly rows are reconstructed, and how different D finds them from their reconstructions: higher = stranger.
+
+    .. math:: A(x) = (1 - w) \, \| x - \hat x \|_1 + w \, L_D(x), \quad \hat z = E(x), \; \hat x = G(\hat z)
+
+    where :math:`L_D` is :math:`\| f(x, \hat z) - f(\hat x, \hat z) \|_1`, f being what D's last layer sees, or D's cross entropy
+    :math:`-\log D(x, \hat z)`. Encoder and decoder answer with their means, so a row has one score.
+
+    Arguments:
+        discriminator: D(x, z); for "features" a :class:`ali.networks.Discriminator`.
+        weight: w, in [0, 1].
+        term: which :math:`L_D`.
+
+    Raises:
+        AliError: a discriminator of somebody's own, which has no features.
+
+    Source: Zenati et al. 2018 (arXiv:1802.06222); see :mod:`ali.games.egbad`.
+    """
+    z_hat = encoder(x).mean
+    x_hat = decoder(z_hat).mean
+    error = (x - x_hat).flatten(1).abs().sum(1)
+    if term == "features":
+        if not isinstance(discriminator, Discriminator):
+            raise AliError(f"{type(discriminator).__name__} has no features to score by: take games.EGBAD(..., term='cross_entropy')")
+        found = (discriminator.features(x, z_hat) - discriminator.features(x_hat, z_hat)).abs().sum(1)
+    else:
+        found = F.softplus(-discriminator(x, z_hat))
+    return (1 - weight) * error + weight * found

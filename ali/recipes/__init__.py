@@ -12,11 +12,19 @@ To add a recipe: a function in a file here (parts.py has what it is made of), an
 
 from collections.abc import Callable
 
+from ali.recipes.anomaly import alad, egbad
+from ali.recipes.autoencoding import aae, vae, vae_gan
 from ali.recipes.bidirectional import ali, bigan
+from ali.recipes.conditional import conditional
 from ali.recipes.datasets import DATASETS as DATASETS
 from ali.recipes.datasets import PAPER as PAPER
 from ali.recipes.datasets import Dataset as Dataset
 from ali.recipes.datasets import defaults as defaults
+from ali.recipes.encoders import latent_regressor, post_hoc
+from ali.recipes.generative import dcgan, gan
+from ali.recipes.hierarchical import hali
+from ali.recipes.infogan import infogan
+from ali.recipes.labelled import k_plus_one, semi_supervised, supervised
 from ali.recipes.parts import TABLES as TABLES
 from ali.recipes.parts import Parts as Parts
 from ali.recipes.parts import Recipe as Recipe
@@ -24,8 +32,26 @@ from ali.recipes.parts import recipe as recipe
 from ali.recipes.parts import shared as shared
 from ali.recipes.run import Run as Run
 from ali.recipes.run import Spec as Spec
+from ali.recipes.successors import alice, bigbigan
 
 RECIPES: dict[str, Callable[..., Run]] = {
     "ali": ali,
     "bigan": bigan,
+    "vae": vae,
+    "aae": aae,
+    "vae_gan": vae_gan,
+    "infogan": infogan,
+    "conditional": conditional,
+    "alice": alice,
+    "bigbigan": bigbigan,
+    "egbad": egbad,
+    "alad": alad,
+    "k_plus_one": k_plus_one,
+    "semi_supervised": semi_supervised,
+    "supervised": supervised,
+    "gan": gan,
+    "dcgan": dcgan,
+    "latent_regressor": latent_regressor,
+    "post_hoc": post_hoc,
+    "hali": hali,
 }

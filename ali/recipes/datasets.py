@@ -31,6 +31,7 @@ class Dataset:
         needs: what PATH must be; empty for data that comes from an installed package or is generated.
         modern: arguments of the modern face.
         paper: arguments of the paper face, beside ``PAPER``.
+        own: arguments of the modern face of one recipe, by its name.
     """
 
     about: str
@@ -38,6 +39,7 @@ class Dataset:
     needs: str = ""
     modern: dict[str, Any] = field(default_factory=dict)
     paper: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def function(self) -> Callable[..., Any]:
         """The function that reads the data."""
@@ -60,6 +62,7 @@ class Dataset:
 # What the authors' code does: Adam with constant rate, the non-saturating objective, nothing added to the losses, no average.
 PAPER: dict[str, Any] = {
     "face": "paper", "objective": "nonsaturating", "penalty": 0.0, "penalty_end": None, "cycle": 0.0, "regression": 0.0,
+    "information": 1.0, "information_continuous": 0.1,
     "lr": 1e-4, "beta1": 0.5, "beta2": 0.999, "batch_size": 100, "ema": 0.0,
 }  # fmt: skip
 
@@ -69,6 +72,11 @@ DATASETS: dict[str, Dataset] = {
         "digits:digits",
         modern={"networks": "mlp", "latent": 16, "width": 256, "depth": 3, "lr": 2e-3, "beta1": 0.1, "epochs": 143},
         paper={"networks": "conv", "latent": 16, "width": 32, "epochs": 200},
+        own={
+            "semi_supervised": {"networks": "conv", "width": 32, "lr": 2e-3, "epochs": 50},
+            "k_plus_one": {"networks": "conv", "width": 32, "lr": 2e-3, "epochs": 50},
+            "supervised": {"networks": "conv", "width": 32, "lr": 1e-3, "epochs": 15},
+        },
     ),
     "mixture": Dataset(
         "points in the plane from 25 Gaussians on a grid (or rings, or spirals), generated",
@@ -113,7 +121,7 @@ DATASETS: dict[str, Dataset] = {
         needs="a folder with the official img_align_celeba, list_eval_partition.txt and list_attr_celeba.txt; or pictures, Parquet "
         "files, .npz, hub:flwrlabs/celeba",
         modern={"latent": 128, "width": 64, "batch_size": 100, "epochs": 50},
-        paper={"networks": "celeba", "latent": 256, "epochs": 123},
+        paper={"networks": "celeba", "latent": 256, "embedding": 256, "epochs": 123},
     ),
     "tiny_imagenet": Dataset(
         "ImageNet centre-cropped at 64 x 64 colour (Table 6)",
@@ -141,11 +149,12 @@ DATASETS: dict[str, Dataset] = {
 def defaults(recipe: Callable[..., Run], dataset: str, face: str) -> dict[str, Any]:
     """The arguments that a recipe takes for a data set when nothing is said.
 
-    The recipe's own, then what the face and the data set change, then what the game needs whatever the data. A recipe that is made
-    of other parts than this package's keeps its own.
+    The recipe's own, then what the face and the data set change, then what the game needs whatever the data, then what the data set
+    changes about this recipe alone. A recipe that is made of other parts than this package's keeps its own.
     """
     known = {name: p.default for name, p in inspect.signature(recipe).parameters.items() if p.default is not p.empty}
     entry = DATASETS[dataset] if isinstance(recipe, Recipe) else Dataset("", "")
     changed = recipe.changed if isinstance(recipe, Recipe) else {}
-    chosen = known | (PAPER | entry.paper if face == "paper" else entry.modern | changed)
+    own = entry.own.get(recipe.__name__, {})
+    chosen = known | (PAPER | entry.paper if face == "paper" else entry.modern | changed | own)
     return {name: value for name, value in chosen.items() if name in known}

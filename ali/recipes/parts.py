@@ -24,17 +24,18 @@ if TYPE_CHECKING:
 
     from ali.distributions import StandardNormal
     from ali.games import Game
-    from ali.networks import Conditional, Critic, Discriminator
+    from ali.networks import Conditional, Critic, Discriminator, Ladder, Unary
     from ali.table import Network
     from ali.tables.generic import Rows
 
-TABLES = ("mixture", "cifar10", "svhn", "celeba", "tiny_imagenet")  # of the paper, in ali/tables/
+Dropout = tuple[float, float] | None
+TABLES = ("mixture", "cifar10", "svhn", "celeba", "tiny_imagenet", "dcgan")  # published ones, in ali/tables/
 
 
 def shared(
     *,
     face: Face = "modern",
-    networks: Literal["mlp", "conv", "mixture", "cifar10", "svhn", "celeba", "tiny_imagenet"] = "conv",
+    networks: Literal["mlp", "conv", "mixture", "cifar10", "svhn", "celeba", "tiny_imagenet", "dcgan"] = "conv",
     latent: int = 32,
     width: int = 32,
     depth: int = 2,
@@ -52,7 +53,7 @@ def shared(
     Arguments:
         face: manner of the networks: "paper" (batch normalisation, dropout in D, weights N(0, sigma^2), constant learning
             rate) or "modern" (no normalisation, He initialisation times 0.6, learning rate decayed over the second half).
-        networks: "mlp" and "conv" fit any data; the others are the paper's Tables 3 to 6 and its mixture networks.
+        networks: "mlp" and "conv" fit any data; the others are the paper's Tables 3 to 6, its mixture networks, and DCGAN's (no encoder).
         latent: dimension of z.
         width: units per layer (mlp), or maps of the first layer (conv).
         depth: hidden layers (mlp).
@@ -67,6 +68,7 @@ def shared(
     """
 
 
+SIGMA_BOUND = 2.0  # largest log sigma of a Gaussian conditional; codes have about unit variance
 SHARED = {name: p.default for name, p in inspect.signature(shared).parameters.items()}
 
 
@@ -121,13 +123,15 @@ class Parts:
             sees: numbers e that join before the last layer: of a label's embedding.
             log_sigma_0: initial log sigma of the Gaussian family; by default 0 for the paper's face, -3 for the modern one.
         """
-        from ali.networks import Deterministic, Gaussian, ImplicitConditional, Joined
+        from ali.networks import Deterministic, ImplicitConditional, Joined
         from ali.table import build
 
         codes = codes or self.latent
         outputs = 2 * codes if family == "gaussian" else codes
         noise = codes if family == "implicit" and len(self.spec.shape) == 1 else 1 if family == "implicit" else 0
         shape, rows = (self.spec.shape[0] + noise, *self.spec.shape[1:]), self._rows(outputs)
+        if not rows.G_z:
+            raise AliError(f"networks {self.given['networks']!r} have no encoder: take networks 'conv'")
         untied = {"untied": self.paper and _image(rows)}
         if sees:
             body = build(rows.G_z[:-1], shape, **self._options)
@@ -136,56 +140,83 @@ class Parts:
         else:
             network = build(rows.G_z, shape, (outputs,), **self._options, **untied)
         if family == "gaussian":
-            return Gaussian(network, log_sigma_0=(0.0 if self.paper else -3.0) if log_sigma_0 is None else log_sigma_0)
+            return self._gaussian(network, -3.0 if log_sigma_0 is None else log_sigma_0)
         return ImplicitConditional(network, noise) if family == "implicit" else Deterministic(network)
 
-    def decoder(self, *, codes: int | None = None, sees: int = 0) -> Conditional:
-        """p(x | z), or p(x | z, e): deterministic.
+    def decoder(self, family: str = "deterministic", *, codes: int | None = None, sees: int = 0) -> Conditional:
+        """p(x | z), or p(x | z, e).
 
         Arguments:
+            family: "deterministic"; or with a density: "gaussian" (one learned sigma), "bernoulli" (pixels).
             codes: dimension of its z; by default ``latent``.
             sees: numbers e that join z: of a label's embedding.
         """
-        from ali.networks import Deterministic
+        from ali.networks import BernoulliConditional, Deterministic, Homoscedastic
 
-        return Deterministic(self.generator(codes=codes, sees=sees))
+        if family == "bernoulli":
+            if len(self.spec.shape) == 1:
+                raise AliError("a Bernoulli decoder is for the pixels of images, and the rows are vectors: take likelihood 'gaussian'")
+            return BernoulliConditional(self.generator(codes=codes, sees=sees, output="linear"), low=0.0 if self.paper else -1.0)
+        network = self.generator(codes=codes, sees=sees)
+        # Below 1, the data's own scale: where noise explains everything, the code starts out useless and may stay so.
+        return Homoscedastic(network, 0.0 if self.paper else -1.0) if family == "gaussian" else Deterministic(network)
 
-    def generator(self, *, codes: int | None = None, sees: int = 0) -> nn.Module:
-        """The decoder's network, without the distribution around it."""
-        import torch
+    def generator(self, *, codes: int | None = None, sees: int = 0, output: str | None = None) -> nn.Module:
+        """The decoder's network, without the distribution around it.
 
-        from ali import layers
+        Arguments:
+            codes, sees: as for :meth:`decoder`.
+            output: last nonlinearity, if not that of the network's range.
+        """
         from ali.networks import Joined
         from ali.table import build
 
-        rows, size = self._rows(1), (codes or self.latent) + sees
+        rows, size = self._rows(1, output), (codes or self.latent) + sees
         g = build(rows.G_x, self._code(rows, size), self.spec.shape, **self._options, untied=self.paper and _image(rows))
+        return Joined(None, self._finished(g)) if sees else self._finished(g)
+
+    def _finished(self, g: Network) -> Network:
+        """The decoder's last touch: heads for a table's columns, and a bias that begins with the mean training image."""
+        import torch
+
+        from ali import layers
+
         if any(kind != "linear" for kind, _ in self.spec.heads):
             g.append(layers.Heads(self.spec.heads))
         if self.spec.mean is not None and any(isinstance(module, layers.UntiedBias) for module in g):
             bias = next(module.bias for module in g if isinstance(module, layers.UntiedBias))
             bias.data.copy_(torch.logit(self.spec.mean, eps=1e-3))
-        return Joined(None, g) if sees else g
+        return g
 
-    def discriminator(self, *, codes: int | None = None, sees: int = 0, outputs: int = 1) -> Discriminator:
+    def discriminator(self, *, codes: int | None = None, sees: int = 0, outputs: int = 1, dropout: Dropout = None) -> Discriminator:
         """D(x, z), or D(x, z, e).
 
         Arguments:
             codes: dimension of its z; by default ``latent``.
             sees: numbers e that join before the joint layers: of a label's embedding.
             outputs: logits per pair.
+            dropout: on x, and on the input of every layer but the first; by default what the table says.
         """
         from ali.networks import Discriminator
         from ali.table import build
 
-        rows = self._rows(1)
+        rows = _with_dropout(self._rows(1), dropout)
         d_x, d_z = (
             build(rows.D_x, self.spec.shape, **self._options),
             build(rows.D_z, self._code(rows, codes or self.latent), **self._options),
         )
         return Discriminator(d_x, d_z, self._head(rows, d_x.size + d_z.size + sees, outputs))
 
-    def critic(self, of: Literal["x", "z"] = "x", *, outputs: int = 1, codes: int | None = None, sees: int = 0) -> Critic:
+    def critic(
+        self,
+        of: Literal["x", "z"] = "x",
+        *,
+        outputs: int = 1,
+        codes: int | None = None,
+        sees: int = 0,
+        abreast: int = 1,
+        dropout: Dropout = None,
+    ) -> Critic:
         """D(x), or D(z): the same rows, with one input only.
 
         Arguments:
@@ -193,21 +224,89 @@ class Parts:
             outputs: logits per row.
             codes: dimension of z; by default ``latent``.
             sees: numbers e that join before the joint layers.
+            abreast: how many x, or z, it judges together: they stand beside each other, as further numbers or maps.
+            dropout: on x, and on the input of every layer but the first; by default what the table says.
         """
         from ali.networks import Critic
         from ali.table import build
 
-        rows = self._rows(1)
+        rows = _with_dropout(self._rows(1), dropout)
         of_rows, shape = (rows.D_x, self.spec.shape) if of == "x" else (rows.D_z, self._code(rows, codes or self.latent))
-        body = build(of_rows, shape, **self._options)
+        body = build(of_rows, (abreast * shape[0], *shape[1:]), **self._options)
         return Critic(body, self._head(rows, body.size + sees, outputs))
 
-    def run(self, game: Game, *, labelled: int = 0, lr: dict[str, float] | None = None) -> Run:
+    def recognition(self, features: int, outputs: int) -> Network:
+        """Q(c | x) on a critic's features: one hidden layer of 128 units, as InfoGAN's authors have it.
+
+        Arguments:
+            features: numbers that it sees (:class:`ali.networks.Critic`).
+            outputs: numbers that it puts out.
+        """
+        from ali.table import build, linear
+
+        rows = (linear(128, self.paper, 0.0, "lrelu"), linear(outputs, False, 0.0, "linear"))
+        return build(rows, (features,), (outputs,), **self._options)
+
+    def unary(self) -> Unary:
+        """D(x, z) that also judges x alone and z alone, from the same features."""
+        from ali.networks import Unary
+        from ali.table import build
+
+        rows = self._rows(1)
+        f = build((*rows.D_x, *rows.D_xz[:-1]), self.spec.shape, **self._options)
+        h = build((*rows.D_z, *rows.D_xz[:-1]), self._code(rows, self.latent), **self._options)
+        s_x, s_z = (build(rows.D_xz[-1:], self._code(rows, features.size), **self._options, logits=True) for features in (f, h))
+        return Unary(f, h, s_x, s_z, self._head(rows, f.size + h.size, 1))
+
+    def hierarchy(self, codes: tuple[int, ...], skip: bool = False) -> tuple[list[Conditional], list[Conditional], Ladder]:
+        """Encoders and decoders of a ladder of codes, from the bottom up, and its D(x, z_1, ..., z_L); all Gaussian but p(x | z_1).
+
+        Arguments:
+            codes: of each level, from the bottom up: maps (conv; the top one is a vector), or numbers (mlp).
+            skip: every encoder sees x itself.
+        """
+        from ali.networks import Deterministic, Ladder
+        from ali.table import build
+        from ali.tables import generic
+
+        given, shape, options = self.given, self.spec.shape, self._options
+        output = "linear" if len(shape) == 1 else "sigmoid" if self.paper else "tanh"
+        if given["networks"] == "mlp":
+            size = math.prod(shape)
+            levels = generic.rungs(size, codes, given["width"], given["depth"], batch_norm=self.paper, output=output, skip=skip)
+        elif given["networks"] == "conv" and len(shape) == 3:
+            dropout = 0.2 if self.paper else 0.0
+            image = (shape[0], shape[1], shape[2])
+            levels = generic.ladder(image, codes, given["width"], batch_norm=self.paper, dropout=dropout, output=output, skip=skip)
+        else:
+            raise AliError(f"a hierarchy has networks 'conv' for images, or 'mlp': got {given['networks']!r}")
+        encoders, decoders, stacks = [], [], []
+        for number, level in enumerate(levels):
+            code, seen = math.prod(level.code), shape if skip or number == 0 else level.below
+            encoders.append(self._gaussian(build(level.G_z, seen, (2 * code,), **options), -3.0))
+            if number == 0:
+                decoders.append(
+                    Deterministic(
+                        self._finished(
+                            build(level.G_x, level.code, shape, **options, untied=self.paper and level.G_x[0].operation != "linear")
+                        )
+                    )
+                )
+            else:
+                decoders.append(self._gaussian(build(level.G_x, level.code, (2 * math.prod(level.below),), **options), 0.0))
+            stacks.append(build(level.D, level.seen, **options))
+        # What D's last stack makes, and the top code beside it.
+        return encoders, decoders, Ladder(stacks, self._head(self._rows(1), stacks[-1].size + codes[-1], 1))
+
+    def run(
+        self, game: Game, *, labelled: int = 0, lr: dict[str, float] | None = None, rate: Callable[[float], float] | None = None
+    ) -> Run:
         """A game with Adam for each of its players.
 
         Arguments:
             labelled: rows of each batch that are drawn from the labelled ones (:class:`Run`).
             lr: learning rates of players that have one of their own.
+            rate: learning rate as a factor (:class:`Run`); by default as the face has it.
         """
         import torch
 
@@ -220,8 +319,14 @@ class Parts:
             )
             for player in game.players
         }
-        rate = train.constant if self.paper else train.hold_then_cosine
+        rate = rate or (train.constant if self.paper else train.hold_then_cosine)
         return Run(game, dict(optimizers), given["batch_size"], given["epochs"], rate, given["ema"], labelled)
+
+    def _gaussian(self, network: nn.Module, log_sigma_0: float) -> Conditional:
+        """As the authors have it, or with a smaller initial sigma, which can not overflow."""
+        from ali.networks import Gaussian
+
+        return Gaussian(network) if self.paper else Gaussian(network, log_sigma_0, SIGMA_BOUND)
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -231,12 +336,12 @@ class Parts:
             return {"sigma": rows.SIGMA, "slope": rows.SLOPE, "pieces": rows.PIECES}
         return {"sigma": 0.01, "slope": 0.1} if self.paper else {"sigma": None, "gain": 0.6, "slope": 0.2}
 
-    def _rows(self, outputs: int) -> Rows:
-        """A table of the paper or generic rows, the encoder's last one with so many outputs."""
+    def _rows(self, outputs: int, output: str | None = None) -> Rows:
+        """A table of the paper or generic rows, the encoder's last one with so many outputs, the decoder's with such an output."""
         from ali.tables import generic
 
         given, shape, paper = self.given, self.spec.shape, self.paper
-        output = "linear" if len(shape) == 1 else "sigmoid" if paper else "tanh"
+        output = output or ("linear" if len(shape) == 1 else "sigmoid" if paper else "tanh")
         if given["networks"] == "mlp":
             frequencies = {name: tuple(given[name]) for name in ("frequencies_x", "frequencies_z")}
             return generic.mlp(math.prod(shape), outputs, given["width"], given["depth"], batch_norm=paper, output=output, **frequencies)
@@ -249,6 +354,14 @@ class Parts:
         if given["networks"] not in TABLES:
             raise AliError(f"unknown networks {given['networks']!r}: choose one of mlp, conv, {', '.join(TABLES)}")
         rows = import_module(f"ali.tables.{given['networks']}")
+        if given["networks"] == "dcgan":
+            if len(shape) == 1 or shape[1:] not in [(size, size) for size in rows.SIZES]:
+                wanted = " or ".join(f"{size} x {size}" for size in rows.SIZES)
+                raise AliError(
+                    f"networks 'dcgan' are for images of {wanted} pixels, here rows have shape {shape}: take networks 'conv' or 'mlp'"
+                )
+            decoder, d_x = rows.SIZES[shape[1]]
+            return generic.Rows((), (*decoder[:-1], decoder[-1]._replace(maps=shape[0], nonlinearity=output)), d_x, (), rows.D_xz)
         for what, theirs, ours in (("x of shape", rows.X, shape), ("z of dimension", rows.Z, self.latent)):
             if theirs != ours:
                 raise AliError(f"networks {given['networks']!r} are for {what} {theirs}, here it is {ours}: take networks 'mlp' or 'conv'")
@@ -299,13 +412,14 @@ class Recipe:
         return self.function(parts, **{name: value for name, value in given.items() if name not in SHARED})
 
 
-def recipe(**changed: Any) -> Callable[[Callable[..., Run]], Recipe]:
+def recipe(*, said: dict[str, Any] | None = None, **changed: Any) -> Callable[[Callable[..., Run]], Recipe]:
     """Make a recipe of a function of :class:`Parts`: the shared arguments are added to its own.
 
     Arguments:
+        said: shared arguments that this game settles.
         changed: defaults of the modern face for this game, whatever the data.
     """
-    return lambda function: Recipe(function, changed, {})
+    return lambda function: Recipe(function, changed, said or {})
 
 
 def fixed(name: str, about: str, of: Recipe, **said: Any) -> Recipe:
@@ -336,3 +450,14 @@ def in_range(name: str, value: float, low: float, high: float = float("inf"), op
 
 def _image(rows: Rows) -> bool:
     return rows.D_xz[0].operation == "conv"
+
+
+def _with_dropout(rows: Rows, dropout: Dropout) -> Rows:
+    """The same tables with another dropout in D: the first rows, which see x or z themselves, have one of their own."""
+    if dropout is None:
+        return rows
+    on_x, hidden = dropout
+    d = {name: [row._replace(dropout=hidden) for row in getattr(rows, name)] for name in ("D_x", "D_z", "D_xz")}
+    for name, first in (("D_x", on_x), ("D_z", 0.0)) if d["D_x"] else (("D_xz", on_x),):
+        d[name][:1] = [row._replace(dropout=first) for row in d[name][:1]]
+    return rows._replace(**{name: tuple(changed) for name, changed in d.items()})

@@ -63,7 +63,7 @@ class Run:
         epochs: passes over the training rows.
         rate: learning rate as a factor, a function of the share of training done.
         decay: of the moving average of the weights, per step; 0 for none.
-        labelled: rows of each batch that are drawn from the rows with a known class, at its beginning; 0: as they come.
+        labelled: rows of each batch that are drawn from the rows with a known class, at its beginning, at most half; 0: as they come.
     """
 
     game: Game

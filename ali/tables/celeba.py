@@ -4,6 +4,9 @@ Where it differs from the page: z has 256 numbers, since the page's 512 at G_x a
 the encoder's 512 maps are mu *and* log sigma. D(x, z) joins 512 + 1024 = 1536 channels, not 1024. And the page prints D(x) as a
 copy of the encoder: in the authors' code its five rows have dropout 0.2, and the first no batch normalisation, as in Tables 4
 and 6.
+
+Conditional ALI (section 4.4) takes the same rows: one linear embedding of the 40 attributes, 256 numbers, joins before G_z's last
+row, at G_x's input and before D(x, z)'s first row. The authors' code has batches of 128 there.
 """
 
 from ali.table import conv, tconv
