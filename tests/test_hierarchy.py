@@ -159,7 +159,8 @@ def test_levels_on_the_command_line_and_levels_that_are_none(tmp_path):
         patch.setattr(
             "sys.argv", ["ali", "sample", str(tmp_path / "run"), "--n", "5", "--fix-level", "2", "--out", str(tmp_path / "s.npy")]
         )
-        main()
+        with pytest.raises(SystemExit):
+            main()
     np.testing.assert_allclose(np.load(tmp_path / "encode.npy"), model.at(1).encode(x), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(np.load(tmp_path / "reconstruct.npy"), model.reconstruct(x))
     assert np.load(tmp_path / "s.npy").shape == (5, 8, 8)

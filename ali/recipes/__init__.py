@@ -7,12 +7,15 @@ resolved from the data once and stored with the run, so that loading a run never
 Every recipe has two faces: ``paper`` reproduces 2016, ``modern`` is what a user should take. A recipe's own defaults are
 modern; what a face or a data set changes about them is said in ``PAPER`` and ``DATASETS`` (datasets.py).
 
-To add a recipe: a function in a file here (parts.py has what it is made of), and its line in ``RECIPES``.
+To add a recipe: a function in a file here (parts.py has what it is made of, arguments.py what all share), and its line in ``RECIPES``.
 """
 
 from collections.abc import Callable
 
 from ali.recipes.anomaly import alad, egbad
+from ali.recipes.arguments import Recipe as Recipe
+from ali.recipes.arguments import recipe as recipe
+from ali.recipes.arguments import shared as shared
 from ali.recipes.autoencoding import aae, vae, vae_gan
 from ali.recipes.bidirectional import ali, bigan
 from ali.recipes.conditional import conditional
@@ -27,9 +30,6 @@ from ali.recipes.infogan import infogan
 from ali.recipes.labelled import k_plus_one, semi_supervised, supervised
 from ali.recipes.parts import TABLES as TABLES
 from ali.recipes.parts import Parts as Parts
-from ali.recipes.parts import Recipe as Recipe
-from ali.recipes.parts import recipe as recipe
-from ali.recipes.parts import shared as shared
 from ali.recipes.run import Run as Run
 from ali.recipes.run import Spec as Spec
 from ali.recipes.successors import alice, bigbigan

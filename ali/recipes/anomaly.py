@@ -6,9 +6,10 @@ __all__ = ["alad", "egbad"]
 
 from typing import Literal
 
+from ali.recipes.arguments import recipe
 from ali.recipes.bidirectional import SCHEDULES
-from ali.recipes.parts import Parts, in_range, recipe
-from ali.recipes.run import Run
+from ali.recipes.parts import Parts
+from ali.recipes.run import Run, in_range
 
 
 @recipe()

@@ -7,8 +7,9 @@ __all__ = ["ali", "bigan"]
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from ali.recipes.parts import Parts, fixed, in_range, recipe
-from ali.recipes.run import Run
+from ali.recipes.arguments import fixed, recipe
+from ali.recipes.parts import Parts
+from ali.recipes.run import Run, in_range
 
 if TYPE_CHECKING:
     from ali.games import Game

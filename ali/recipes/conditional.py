@@ -7,9 +7,10 @@ __all__ = ["conditional"]
 from typing import TYPE_CHECKING, Literal
 
 from ali.errors import AliError
+from ali.recipes.arguments import recipe
 from ali.recipes.bidirectional import SCHEDULES
-from ali.recipes.parts import Parts, in_range, recipe
-from ali.recipes.run import Run, Spec
+from ali.recipes.parts import Parts
+from ali.recipes.run import Run, Spec, in_range
 
 if TYPE_CHECKING:
     from ali.distributions import Categorical, Empirical

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ali.errors import AliError
-from ali.recipes.parts import Recipe
+from ali.recipes.arguments import Recipe
 from ali.recipes.run import Run
 
 if TYPE_CHECKING:

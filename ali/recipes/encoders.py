@@ -7,9 +7,10 @@ __all__ = ["latent_regressor", "post_hoc"]
 from typing import Literal
 
 from ali.recipes import parents
+from ali.recipes.arguments import recipe
 from ali.recipes.bidirectional import SCHEDULES
-from ali.recipes.parts import Parts, in_range, recipe
-from ali.recipes.run import Run
+from ali.recipes.parts import Parts
+from ali.recipes.run import Run, in_range
 
 BESIDE = {
     "simultaneous": (("discriminator", "generator", "encoder"),),

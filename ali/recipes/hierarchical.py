@@ -7,8 +7,9 @@ __all__ = ["hali"]
 from collections.abc import Sequence
 from typing import Literal
 
-from ali.recipes.parts import Parts, in_range, recipe
-from ali.recipes.run import Run
+from ali.recipes.arguments import recipe
+from ali.recipes.parts import Parts
+from ali.recipes.run import Run, in_range
 
 
 @recipe()

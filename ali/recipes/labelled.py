@@ -5,8 +5,9 @@ from __future__ import annotations
 __all__ = ["k_plus_one", "semi_supervised", "supervised"]
 
 from ali.errors import AliError
-from ali.recipes.parts import Parts, in_range, recipe
-from ali.recipes.run import Run
+from ali.recipes.arguments import recipe
+from ali.recipes.parts import Parts
+from ali.recipes.run import Run, in_range
 
 
 @recipe(beta1=0.5, batch_size=128)

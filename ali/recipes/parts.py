@@ -1,23 +1,20 @@
-"""What recipes are made of: the arguments that all of them share, the networks that these choose, and their optimisers.
+"""What recipes are made of: networks that fit the data, as the shared arguments choose them, and their optimisers.
 
-A recipe of this package is a function of :class:`Parts` and of its own arguments; :func:`recipe` adds the shared ones. Torch is
-imported inside the functions, so that the command line can read signatures at once.
+Torch is imported inside the functions, so that the command line can read signatures at once (:mod:`ali.recipes.arguments`).
 """
 
 from __future__ import annotations
 
-__all__ = ["TABLES", "Parts", "Recipe", "fixed", "in_range", "recipe", "shared"]
+__all__ = ["TABLES", "Parts"]
 
-import functools
-import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from ali.errors import AliError
-from ali.recipes.run import Face, Run, Spec
+from ali.recipes.run import Run, Spec, in_range
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,44 +29,7 @@ Dropout = tuple[float, float] | None
 TABLES = ("mixture", "cifar10", "svhn", "celeba", "tiny_imagenet", "dcgan")  # published ones, in ali/tables/
 
 
-def shared(
-    *,
-    face: Face = "modern",
-    networks: Literal["mlp", "conv", "mixture", "cifar10", "svhn", "celeba", "tiny_imagenet", "dcgan"] = "conv",
-    latent: int = 32,
-    width: int = 32,
-    depth: int = 2,
-    frequencies_x: Sequence[float] = (),
-    frequencies_z: Sequence[float] = (),
-    lr: float = 1e-3,
-    beta1: float = 0.5,
-    beta2: float = 0.99,
-    batch_size: int = 64,
-    epochs: int = 50,
-    ema: float = 0.998,
-) -> None:
-    """The arguments that every recipe takes.
-
-    Arguments:
-        face: manner of the networks: "paper" (batch normalisation, dropout in D, weights N(0, sigma^2), constant learning
-            rate) or "modern" (no normalisation, He initialisation times 0.6, learning rate decayed over the second half).
-        networks: "mlp" and "conv" fit any data; the others are the paper's Tables 3 to 6, its mixture networks, and DCGAN's (no encoder).
-        latent: dimension of z.
-        width: units per layer (mlp), or maps of the first layer (conv).
-        depth: hidden layers (mlp).
-        frequencies_x: Fourier features of x in encoder and D (mlp), radians per standard deviation.
-        frequencies_z: Fourier features of z in the decoder (mlp), radians per unit.
-        lr: Adam's learning rate, per step.
-        beta1: Adam's momentum, in [0, 1).
-        beta2: Adam's memory of squared gradients, in [0, 1).
-        batch_size: rows per step.
-        epochs: passes over the training rows.
-        ema: decay of the moving average of the weights, per step; 0 for none.
-    """
-
-
 SIGMA_BOUND = 2.0  # largest log sigma of a Gaussian conditional; codes have about unit variance
-SHARED = {name: p.default for name, p in inspect.signature(shared).parameters.items()}
 
 
 @dataclass(frozen=True)
@@ -380,72 +340,6 @@ class Parts:
         last = rows.D_xz[-1]._replace(maps=outputs)
         shape = (outputs, 1, 1) if _image(rows) else (outputs,)
         return build((*rows.D_xz[:-1], last), self._code(rows, inputs), shape, **self._options, logits=True)
-
-
-class Recipe:
-    """A function from hyperparameters to a game that is ready to be played: ``recipe(spec, **arguments) -> Run``.
-
-    Arguments:
-        function: takes :class:`Parts` and its own arguments, all by name and with defaults.
-        changed: defaults of the modern face, its own or shared ones, which no data set changes.
-        said: arguments that are said already, and are none any more.
-    """
-
-    def __init__(self, function: Callable[..., Run], changed: dict[str, Any], said: dict[str, Any]):
-        functools.update_wrapper(self, function)
-        self.__name__: str = function.__name__
-        self.function, self.changed, self.said = function, changed, said
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        common = list(inspect.signature(shared, eval_str=True).parameters.values())
-        parameters = {p.name: p for p in (*common[:2], *own, *common[2:]) if p.name not in said}
-        known = [p.replace(default=changed.get(name, p.default)) for name, p in parameters.items()]
-        first = inspect.Parameter("spec", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Spec)
-        self.__signature__ = inspect.Signature([first, *known], return_annotation=Run)
-        self.defaults = {p.name: p.default for p in known}
-
-    def __call__(self, spec: Spec, **arguments: Any) -> Run:
-        for name in arguments:
-            if name not in self.defaults:
-                raise TypeError(f"{self.__name__} has no argument {name!r}")
-        given = self.defaults | arguments | self.said
-        parts = Parts(spec, {name: given[name] for name in SHARED})
-        return self.function(parts, **{name: value for name, value in given.items() if name not in SHARED})
-
-
-def recipe(*, said: dict[str, Any] | None = None, **changed: Any) -> Callable[[Callable[..., Run]], Recipe]:
-    """Make a recipe of a function of :class:`Parts`: the shared arguments are added to its own.
-
-    Arguments:
-        said: shared arguments that this game settles.
-        changed: defaults of the modern face for this game, whatever the data.
-    """
-    return lambda function: Recipe(function, changed, said or {})
-
-
-def fixed(name: str, about: str, of: Recipe, **said: Any) -> Recipe:
-    """A recipe that is another one with some of its arguments said.
-
-    Arguments:
-        name, about: its name, and the first line of its documentation.
-        of: the other one.
-        said: the arguments.
-    """
-    made = Recipe(of.function, of.changed, of.said | said)
-    _, line, rest = (of.__doc__ or "").partition("\n")
-    made.__name__, made.__doc__ = name, about + line + rest
-    return made
-
-
-def in_range(name: str, value: float, low: float, high: float = float("inf"), open: bool = False) -> None:
-    """Refuse an argument that makes no sense, by name.
-
-    Raises:
-        AliError: says what it must be.
-    """
-    good = (low < value if open else low <= value) and (value < high or high == float("inf"))
-    if not good or value != value or value == float("inf"):
-        bound = f"{'above' if open else 'at least'} {low:g}" + (f" and below {high:g}" if high != float("inf") else "")
-        raise AliError(f"{name} must be {bound}, got {value}")
 
 
 def _image(rows: Rows) -> bool:

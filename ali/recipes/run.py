@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["Face", "Run", "Spec"]
+__all__ = ["Face", "Run", "Spec", "in_range"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from ali.errors import AliError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,3 +75,15 @@ class Run:
     rate: Callable[[float], float]
     decay: float
     labelled: int = 0
+
+
+def in_range(name: str, value: float, low: float, high: float = float("inf"), open: bool = False) -> None:
+    """Refuse an argument that makes no sense, by name.
+
+    Raises:
+        AliError: says what it must be.
+    """
+    good = (low < value if open else low <= value) and (value < high or high == float("inf"))
+    if not good or value != value or value == float("inf"):
+        bound = f"{'above' if open else 'at least'} {low:g}" + (f" and below {high:g}" if high != float("inf") else "")
+        raise AliError(f"{name} must be {bound}, got {value}")
