@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 import ali
 from ali import files
 from ali.cli import classify, encode, reconstruct, score
-from ali.data import pixels, store, streams
+from ali.data import pixels, store, streams, tables
 from ali.data.images import images, prepare
 from ali.data.source import Source, stream
 from ali.session import Session, Stopped
@@ -533,6 +533,39 @@ def test_pieces_hold_what_is_computed_at_once(trained):
         list(model.each("decode", np.where(np.arange(5003)[:, None] == 2315, np.nan, z)))
 
 
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory) -> ali.Model:
+    run = tmp_path_factory.mktemp("trained") / "conditional"
+    return ali.Model.train("images", (np.stack(XS), np.array(NAMES)[YS]), out=run, recipe="conditional", **SMALL)
+
+
+def test_labels_go_with_the_rows_in_pieces(conditional):
+    x, y = RNG.integers(0, 256, (2500, 12, 12, 3), dtype=np.uint8), RNG.integers(0, 3, 2500)
+    cuts = [x[:1], x[1:1700], x[1700:]]
+    z = conditional.encode(x, y)
+    for rows in (x, cuts):
+        np.testing.assert_array_equal(np.concatenate(list(conditional.each("encode", rows, y))), z)
+        np.testing.assert_array_equal(np.concatenate(list(conditional.each("encode", rows, "bee"))), conditional.encode(x, "bee"))
+    assert np.abs(conditional.encode(x, "bee") - z).max() > 0.01
+    back = np.concatenate(list(conditional.each("reconstruct", cuts, y, draw=True, seed=1)))
+    np.testing.assert_array_equal(back, conditional.reconstruct(x, y, draw=True, seed=1))
+    for n in (1, 2499, 2501):
+        for rows in (x, cuts):
+            with pytest.raises(ali.AliError, match=rf"y: {n} labels for .*\d rows"):
+                list(conditional.each("encode", rows, np.resize(y, n)))
+
+
+def test_samples_in_pieces_are_those_at_once_and_the_codes_do_not_depend_on_labels(conditional, monkeypatch):
+    monkeypatch.setattr("ali.model.DRAWN", 64)
+    y = RNG.integers(0, 3, 200)
+    codes = np.concatenate(list(conditional.codes(200, seed=4)))
+    np.testing.assert_array_equal(conditional.sample(200, y=y, seed=4), conditional.decode(codes, y))
+    for labels in (None, "cow", y):
+        some = list(conditional.samples(200, y=labels, seed=4))
+        assert len(some) > 2
+        np.testing.assert_array_equal(np.concatenate(some), conditional.sample(200, y=labels, seed=4))
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet", "npy"])
 def test_scores_and_classes_in_pieces_are_those_at_once(trained, tmp_path, monkeypatch, ending):
     model = ali.load(trained)
@@ -642,6 +675,22 @@ def test_tables_are_read_in_pieces_and_rows_counted_from_the_first(tmp_path):
     with pytest.raises(ali.AliError, match=r"all\.csv: column 'kind', row 9001: 'dog' was never seen"):
         encode(tmp_path / "run", tmp_path / "all.csv", out=tmp_path / "z.csv")
     assert not (tmp_path / "z.csv").exists()
+
+
+def test_decimal_commas_are_found_out_over_all_of_a_file(tmp_path):
+    """The first of them stands far behind the first lines that are in memory together."""
+    n = 5000
+    text = "a;b\n" + "".join(f"{k},{k % 10};{k % 7}\n" if k == n - 1 else f"{k};{k % 7}\n" for k in range(n))
+    (tmp_path / "late.csv").write_text(text)
+    read = list(tables.pieces(str(tmp_path / "late.csv")))
+    assert [len(rows) for rows in read] == [0, 4096, 904]
+    assert pa.concat_tables(read).column("a").to_pylist() == [*map(str, range(n - 1)), "4999.9"]
+    (tmp_path / "late.csv").write_text(text.replace("\n0;0", "\n0.5;0"))
+    with pytest.raises(ali.AliError, match="column 'a' holds numbers such as '4999,9'"):
+        tables.table(str(tmp_path / "late.csv"))
+    (tmp_path / "late.csv").write_text(text + "1;2;3\n")
+    with pytest.raises(ali.AliError, match="line 5002: 3 cells, but the header has 2"):
+        tables.pieces(str(tmp_path / "late.csv"))
 
 
 def test_address_space_does_not_grow_with_the_data(tmp_path):
