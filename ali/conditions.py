@@ -51,6 +51,12 @@ class Labels:
         """
         return self._attributes(y, n, others) if self.attributes else self._classes(y, n)
 
+    def count(self, y: Any) -> int | None:
+        """How many rows y is for; None for a single label, that of all rows."""
+        if isinstance(y, Mapping):
+            return next((len(value) for value in y.values() if np.ndim(value)), None)
+        return None if np.ndim(y) < (2 if self.attributes else 1) else len(y)
+
     def one_hot(self, y: np.ndarray) -> np.ndarray:
         """The same as vectors between which one can walk."""
         return y if self.attributes else np.eye(len(self.classes), dtype=np.float32)[y]

@@ -1,72 +1,92 @@
-"""Rows and codes in files: ``.npy``, ``.csv``, ``.parquet``, a picture, or a folder of pictures."""
+"""Rows and codes in files: ``.npy``, ``.csv``, ``.parquet``, a picture, or a folder of pictures.
+
+All of them are read and written piece by piece, so that memory does not grow with them (but for a single picture of many rows),
+and appear whole or not at all.
+"""
 
 from __future__ import annotations
 
-__all__ = ["read_images", "read_labels", "read_numbers", "write_columns", "write_images", "write_numbers", "write_table"]
+__all__ = ["blocks", "read_images", "read_labels", "read_numbers", "write_columns", "write_images", "write_numbers", "write_table"]
 
+import os
 import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ali import pictures
-from ali.data import folders, pixels, tables
+from ali.data import folders, parquet, pixels, tables
+from ali.data.store import Writer, header
 from ali.errors import AliError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NUMBERS = 2**20  # in the rows that are read together
+PICTURES = 64  # that are read together
 
-def write_numbers(file: Path, z: np.ndarray, name: str = "z") -> None:
+
+def write_numbers(file: Path, pieces: Iterable[np.ndarray], name: str = "z") -> None:
     """Write rows of numbers; the columns of a table are called z0, z1, ...
 
     Arguments:
         file: ``.npy``, ``.csv`` or ``.parquet``.
-        z: shape (n, d).
+        pieces: each of shape (n, d).
         name: of the columns.
 
     Raises:
         AliError: another ending.
     """
-    write_columns(file, {f"{name}{k}": column for k, column in enumerate(z.T)})
+    write_columns(file, pieces, lambda z: {f"{name}{k}": column for k, column in enumerate(z.T)})
 
 
-def write_columns(file: Path, columns: dict[str, np.ndarray], **words: np.ndarray) -> None:
-    """Write named columns of numbers, and in tables also columns of words.
+def write_columns(file: Path, pieces: Iterable[np.ndarray], columns: Callable[[np.ndarray], dict[str, np.ndarray]]) -> None:
+    """Write rows of numbers; of a table the columns have names, and there may be more of them.
 
     Arguments:
-        file: ``.npy`` (the numbers alone, (n, d)), ``.csv`` or ``.parquet``.
-        columns: numbers, (n,) each.
-        words: texts, (n,) each.
+        file: ``.npy`` (the numbers alone), ``.csv`` or ``.parquet``.
+        pieces: each of shape (n, d).
+        columns: of such rows by their names, numbers or texts, (n,) each.
 
     Raises:
         AliError: another ending.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".npy":
-        np.save(file, np.stack(list(columns.values()), 1))
-        return
+        return _write_array(file, pieces)
     import pyarrow as pa
 
-    write_table(file, pa.table({name: np.ascontiguousarray(column) for name, column in (columns | words).items()}))
+    def table(rows: np.ndarray) -> pa.Table:
+        return pa.table({name: np.ascontiguousarray(column) for name, column in columns(rows).items()})
+
+    write_table(file, (table(rows) for rows in blocks(pieces)))
 
 
-def write_table(file: Path, table: pa.Table) -> None:
-    """Write a table to ``.csv`` or ``.parquet``.
+def write_table(file: Path, pieces: Iterable[pa.Table]) -> None:
+    """Write tables of the same columns, one below the other, to ``.csv`` or ``.parquet``.
 
     Raises:
         AliError: another ending.
     """
-    from pyarrow import csv, parquet
+    from pyarrow import csv
+    from pyarrow.parquet import ParquetWriter
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if file.suffix == ".csv":
-        csv.write_csv(_with_points(table), file)
-    elif file.suffix == ".parquet":
-        parquet.write_table(table, file)
-    else:
+    if file.suffix not in (".csv", ".parquet"):
         raise AliError(f"{file}: numbers are written to .csv, .parquet or .npy")
+    first, pieces = _begun(pieces)
+    with _whole(file) as temporary:
+        if file.suffix == ".parquet":
+            with ParquetWriter(temporary, first.schema) as writer:
+                for table in pieces:
+                    writer.write_table(table)
+            return
+        with open(temporary, "wb") as opened:
+            for number, table in enumerate(pieces):
+                csv.write_csv(_with_points(table), opened, csv.WriteOptions(include_header=number == 0))
 
 
 def _with_points(table: pa.Table) -> pa.Table:
@@ -81,43 +101,63 @@ def _with_points(table: pa.Table) -> pa.Table:
     return table
 
 
-def read_numbers(file: Path) -> np.ndarray:
-    """Read rows of numbers, float32 of shape (n, d).
+def blocks(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same rows some megabytes at a time, which are row groups of a Parquet file; each is to be used up before the next.
+
+    They are put together in place: small pieces that were kept would lie between the large ones that come and go, and leave holes
+    that nothing fits into, so that memory would grow after all.
+    """
+    block, filled, went = np.empty((0, 0)), 0, False
+    for some in pieces:
+        if not len(block):
+            block = np.empty((max(1, NUMBERS // max(1, int(np.prod(some.shape[1:])))), *some.shape[1:]), some.dtype)
+        while len(some):
+            n = min(len(block) - filled, len(some))
+            block[filled : filled + n], some = some[:n], some[n:]
+            filled += n
+            if filled == len(block):
+                yield block
+                filled, went = 0, True
+    if filled or not went:
+        yield block[:filled]
+
+
+def read_numbers(file: Path) -> Iterator[np.ndarray]:
+    """Read rows of numbers, float32 of shape (n, d), piece by piece.
 
     Raises:
         AliError: no such file, another ending, a broken file, or a cell that is no number; the message says where.
     """
     if not file.is_file():
         raise AliError(f"{file}: no such file")
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    try:
-        if file.suffix == ".npy":
-            rows = np.load(file, allow_pickle=False)
-            if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "iuf":
+    if file.suffix == ".npy":
+        for rows in _read_array(file):
+            if rows.dtype.kind not in "iuf":
                 raise AliError(f"{file}: expected one array of numbers")
-            return rows.astype(np.float32)
-        if file.suffix not in (".csv", ".parquet"):
-            raise AliError(f"{file}: numbers are read from .csv, .parquet or .npy")
-        table = csv.read_csv(file) if file.suffix == ".csv" else parquet.read_table(file)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, AliError):
-            raise
-        raise AliError(f"{file}: not readable as {file.suffix} ({error})") from None
-    if file.suffix == ".csv" and table.column_names and all(re.fullmatch(r"[-+.\deE]+", name) for name in table.column_names):
-        raise AliError(f"{file}: the first line holds numbers, not the names of columns: put a header above it")
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            raise AliError(f"{file}: column {name!r} holds {column.type}, not numbers")
-        if column.null_count:
-            row = next(k for k, cell in enumerate(column) if not cell.is_valid)
-            raise AliError(f"{file}: column {name!r}, row {row} is empty")
-    # Columns as write_numbers names them go by their numbers, in whatever order they stand.
-    numbered = [re.fullmatch(r"[xz](\d+)", name) for name in table.column_names]
-    places = [int(match[1]) for match in numbered if match]
-    order = np.argsort(places) if sorted(places) == list(range(table.num_columns)) else range(table.num_columns)
-    return np.stack([table.column(int(k)).to_numpy().astype(np.float32) for k in order], 1)
+            yield rows.astype(np.float32)
+        return
+    if file.suffix not in (".csv", ".parquet"):
+        raise AliError(f"{file}: numbers are read from .csv, .parquet or .npy")
+    import pyarrow as pa
+
+    order: Any = None
+    first = 0
+    for batch in _read_csv(file) if file.suffix == ".csv" else parquet.batches(file, rows=NUMBERS // 64):
+        if order is None:
+            # Columns as write_numbers names them go by their numbers, in whatever order they stand.
+            numbered = [re.fullmatch(r"[xz](\d+)", name) for name in batch.schema.names]
+            places = [int(match[1]) for match in numbered if match]
+            order = np.argsort(places) if sorted(places) == list(range(batch.num_columns)) else range(batch.num_columns)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+                raise AliError(f"{file}: column {name!r} holds {column.type}, not numbers")
+            if column.null_count:
+                row = next(k for k, cell in enumerate(column) if not cell.is_valid)
+                raise AliError(f"{file}: column {name!r}, row {first + row} is empty")
+        yield np.stack([batch.column(int(k)).to_numpy(zero_copy_only=False).astype(np.float32) for k in order], 1)
+        first += batch.num_rows
+    if order is None:
+        raise AliError(f"{file}: no rows")
 
 
 def read_labels(file: Path, attributes: tuple[str, ...], label: str) -> np.ndarray:
@@ -159,30 +199,38 @@ def read_labels(file: Path, attributes: tuple[str, ...], label: str) -> np.ndarr
         raise AliError(f"{file}: attributes are numbers ({error})") from None
 
 
-def write_images(out: Path, x: np.ndarray, maximum: float, columns: int | None = None) -> None:
+def write_images(out: Path, pieces: Iterable[np.ndarray], maximum: float, columns: int | None = None) -> None:
     """Write images: ``.png`` is one grid, ``.npy`` the array, anything without an ending a folder of one PNG each.
 
     Arguments:
-        x: (n, height, width[, channels]), pixels in [0, maximum].
+        pieces: each (n, height, width[, channels]), pixels in [0, maximum].
         columns: images per line of a grid.
 
     Raises:
-        AliError: another ending.
+        AliError: another ending, or a folder that holds something already, which would be taken for more of the same.
     """
     if out.suffix == ".png":
-        out.parent.mkdir(parents=True, exist_ok=True)
-        pictures.grid(x, maximum, columns, height=320).save(out)
+        picture = pictures.grid(np.concatenate(list(pieces)), maximum, columns, height=320)
+        with _whole(out) as temporary:
+            picture.save(temporary)
     elif out.suffix == ".npy":
-        out.parent.mkdir(parents=True, exist_ok=True)
-        np.save(out, x)
+        _write_array(out, pieces)
     elif not out.suffix:
-        pictures.save_folder(x, maximum, out)
+        if out.exists() and any(out.iterdir()):
+            raise AliError(f"{out}: holds files already; choose another --out, or empty it")
+        _, pieces = _begun(pieces)
+        with _whole(out) as temporary:
+            temporary.mkdir()
+            number = 0
+            for x in pieces:
+                pictures.save_folder(x, maximum, temporary, number)
+                number += len(x)
     else:
         raise AliError(f"{out}: images are written to a .png grid, an .npy array, or a folder (a name without an ending)")
 
 
-def read_images(place: Path, shape: tuple[int, ...], maximum: float, dtype: str) -> np.ndarray:
-    """Read images as a run knows them: an ``.npy`` array, one picture, or a folder of pictures in the order of their names.
+def read_images(place: Path, shape: tuple[int, ...], maximum: float, dtype: str) -> Iterator[np.ndarray]:
+    """Read images as a run knows them, piece by piece: an ``.npy`` array, a picture, or a folder of pictures in the order of their names.
 
     Arguments:
         shape: of one image, (height, width) or (height, width, 3).
@@ -193,24 +241,106 @@ def read_images(place: Path, shape: tuple[int, ...], maximum: float, dtype: str)
         AliError: nothing there, or a picture of another size or kind.
     """
     if place.suffix == ".npy":
-        try:
-            return np.load(place, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise AliError(f"{place}: not readable as .npy ({error})") from None
+        yield from _read_array(place)
+        return
     if not place.exists():
         raise AliError(f"{place}: no such file or folder")
-    rows = []
-    for file in folders.find(place) if place.is_dir() else [place]:
+    files = folders.find(place) if place.is_dir() else [place]
+    for first in range(0, len(files), PICTURES):
+        x = np.stack([_picture(file, shape) for file in files[first : first + PICTURES]]) * (maximum / 255)
+        yield (np.round(x) if np.dtype(dtype).kind in "iu" else x).astype(dtype)
+
+
+def _picture(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        with pixels.Picture(str(file), file).open() as opened:
+            picture = np.asarray(pixels.bytes_of(opened, grey=shape[2:] != (3,))[0])
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged bytes raise anything: of Pillow, zlib, struct
+        other = "" if file.suffix.lower() in folders.SUFFIXES else "; images are read from .npy, a picture, or a folder of pictures"
+        raise AliError(f"{file}: not a readable picture ({error}){other}") from None
+    if picture.shape[:2] != tuple(shape[:2]):
+        raise AliError(f"{file}: {picture.shape[1]} x {picture.shape[0]} pixels; this run knows {shape[1]} x {shape[0]}: resize it first")
+    return picture.reshape(shape)
+
+
+def _read_array(file: Path) -> Iterator[np.ndarray]:
+    """Rows of an ``.npy`` file, by plain reads; one whose first index runs fastest is read at once."""
+    shape, fortran, dtype, start = header(file)
+    try:
+        if fortran or not shape or dtype.hasobject:
+            rows = np.load(file, allow_pickle=False)
+            if not rows.shape:
+                raise AliError(f"{file}: expected rows of numbers, found a single one")
+            yield rows
+            return
+        each = int(np.prod(shape[1:], dtype=np.int64))
+        at_once = max(1, NUMBERS // max(1, each))
+        with open(file, "rb") as opened:
+            opened.seek(start)
+            for first in range(0, max(1, shape[0]), at_once):
+                n = min(at_once, shape[0] - first)
+                rows = np.fromfile(opened, dtype, n * each)
+                if len(rows) < n * each:
+                    raise AliError(f"{file}: is shorter than its header says; copy it again")
+                yield rows.reshape(n, *shape[1:])
+    except (OSError, ValueError) as error:
+        raise AliError(f"{file}: not readable as .npy ({error})") from None
+
+
+def _read_csv(file: Path) -> Iterator[Any]:
+    """Batches of a CSV file whose columns all hold numbers: a file that is read in pieces can not be asked for its types first."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    names: list[str] = []
+    try:
+        reading = csv.ReadOptions(use_threads=False, block_size=NUMBERS)
+        with csv.open_csv(file, reading) as opened:
+            names = opened.schema.names
+        if names and all(re.fullmatch(r"[-+.\deE]+", name) for name in names):
+            raise AliError(f"{file}: the first line holds numbers, not the names of columns: put a header above it")
+        kinds = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
+        with csv.open_csv(file, reading, convert_options=kinds) as opened:
+            yield pa.RecordBatch.from_pylist([], opened.schema)
+            yield from opened
+    except (pa.ArrowException, OSError, ValueError) as error:
+        words = str(error)
+        column = re.search(r"CSV column #(\d+)", words)
+        if column and "conversion error" in words:
+            raise AliError(f"{file}: column {names[int(column[1])]!r} holds string, not numbers ({words})") from None
+        raise AliError(f"{file}: not readable as .csv ({words})") from None
+
+
+def _write_array(file: Path, pieces: Iterable[np.ndarray]) -> None:
+    first, pieces = _begun(pieces)
+    with _whole(file) as temporary:
+        writer = Writer(temporary, first.shape[1:], first.dtype)
         try:
-            with pixels.Picture(str(file), file).open() as opened:
-                picture = np.asarray(pixels.bytes_of(opened, grey=shape[2:] != (3,))[0])
-        except Exception as error:  # damaged bytes raise anything: of Pillow, zlib, struct
-            other = "" if file.suffix.lower() in folders.SUFFIXES else "; images are read from .npy, a picture, or a folder of pictures"
-            raise AliError(f"{file}: not a readable picture ({error}){other}") from None
-        if picture.shape[:2] != tuple(shape[:2]):
-            raise AliError(
-                f"{file}: {picture.shape[1]} x {picture.shape[0]} pixels; this run knows {shape[1]} x {shape[0]}: resize it first"
-            )
-        rows.append(picture.reshape(shape))
-    x = np.stack(rows) * (maximum / 255)
-    return (np.round(x) if np.dtype(dtype).kind in "iu" else x).astype(dtype)
+            for rows in pieces:
+                writer.extend(rows)
+        finally:
+            writer.close()
+
+
+def _begun(pieces: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
+    """The first of some pieces, and all of them: what is wrong with the rows is mostly known before anything is written."""
+    going = iter(pieces)
+    first = next(going)
+    return first, chain([first], going)
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A neighbour to write to, which takes the place of a file, or of an empty folder, at the end."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.tmp{out.suffix}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        yield temporary
+        os.replace(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary.is_file():
+            temporary.unlink()

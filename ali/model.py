@@ -6,7 +6,7 @@ __all__ = ["Model", "load", "open_data"]
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ali import checkpoint, lines, preprocess, recipes
+from ali import checkpoint, lines, pieces, preprocess, recipes
 from ali.conditions import Labels
 from ali.data.source import Data, Source, split
 from ali.data.tables import Column, from_matrix, to_matrix
@@ -27,6 +27,8 @@ from ali.recipes.arguments import check_arguments
 from ali.session import Report, Session, device_named, named, stoppable
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
+DRAWN = 2**14  # codes that are drawn together
+Verb = Literal["encode", "decode", "reconstruct", "score", "classify"]
 
 
 class Model:
@@ -46,6 +48,7 @@ class Model:
         self.columns: tuple[Column, ...] = preprocess.columns
         self.attributes: tuple[str, ...] = tuple(config["spec"].get("attributes", ()))
         self.device = next(game.parameters()).device
+        self._at_once = max(1, min(1000, CHUNK // max(1, math.prod(self.shape))))  # rows that are looked at together
         self.conditions: Labels | None = None  # what the labels of a conditional run may be
         if isinstance(game, Conditions):  # pyrefly: ignore
             with _noise(0):
@@ -68,11 +71,6 @@ class Model:
     def latent(self) -> int:
         """Dimension of z."""
         return self._can("tell its latent dimension", Generates, "decoder").prior.dim
-
-    @property
-    def _mixed(self) -> bool:
-        """Are there columns that an array can not hold without a key to it?"""
-        return any(column.categories or column.missing for column in self.columns)
 
     @staticmethod
     def train(
@@ -175,20 +173,24 @@ class Model:
         Returns:
             An array; for a table with categories or missing cells a pyarrow table.
         """
-        game = self._can("sample", Generates, "decoder")
-        n = _whole(n, "n")
-        if not 1 <= n < 2**31:
-            raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
-        if isinstance(game, Climbs) or fix_level is not None:
-            level = 1 if fix_level is None else fix_level
-            ladder: Any = self.game
-            bottom, _ = self.at(1), self.at(level)  # a draw from p(x) draws the codes of every level
-            with _noise(seed), torch.no_grad():
-                z = ladder.descend(ladder.prior.sample(n if fix_level is None else 1), ladder.levels, level)
-                return bottom.decode(ladder.descend(z.expand(n, -1), level, 1).cpu().numpy())
-        with _noise(seed):
-            z = game.prior.sample(n).cpu().numpy()
-            return self.decode(z, self._given(y, n, drawn=True))
+        made = pieces.together(self._sampled(n, y, fix_level, seed), n)
+        return self._out(made)
+
+    def samples(self, n: int, *, y: Any = None, fix_level: int | None = None, seed: int | None = None) -> Iterator[np.ndarray]:
+        """The rows of :meth:`sample`, more than fit into memory: an array for some of them after the other.
+
+        Arguments:
+            n, y, fix_level, seed: as for :meth:`sample`.
+        """
+        return (some.cpu().numpy() for some in self._sampled(n, y, fix_level, seed))
+
+    def codes(self, n: int, *, seed: int | None = None) -> Iterator[np.ndarray]:
+        """Codes drawn from the prior, piece by piece: what :meth:`sample` decodes.
+
+        Arguments:
+            n, seed: as for :meth:`sample`.
+        """
+        return (z.cpu().numpy() for z, _ in self._drawn(n, seed))
 
     def encode(self, x: Any, y: Any = None, *, draw: bool = False, seed: int | None = None) -> Any:
         """Infer codes: the mean of q(z | x), or a draw from it.
@@ -205,8 +207,7 @@ class Model:
         Raises:
             AliError: rows of another shape, or out of the range of the training data.
         """
-        z = self._encode(x, self._given(y, x), draw, seed)
-        return z if isinstance(x, Tensor) else z.cpu().numpy()
+        return self._look("encode", x, self._given(y, x), draw, seed)
 
     def decode(self, z: Any, y: Any = None) -> Any:
         """Generate the rows that codes stand for: the mean of p(x | z).
@@ -221,10 +222,8 @@ class Model:
         Raises:
             AliError: codes of another dimension, or not finite.
         """
-        x = self._decode(self._tensor(z), self._given(y, z))
-        if isinstance(z, Tensor):
-            return x
-        return from_matrix(x.cpu().numpy(), self.columns) if self._mixed else x.cpu().numpy()
+        x = self._all("decode", self._tensor(z), self._given(y, z))
+        return x if isinstance(z, Tensor) else self._out(x)
 
     def reconstruct(self, x: Any, y: Any = None, *, draw: bool = False, seed: int | None = None) -> Any:
         """Encode, then decode: rows of the kind that was given.
@@ -232,9 +231,25 @@ class Model:
         Arguments:
             x, y, draw, seed: as for :meth:`encode`.
         """
-        self._can("reconstruct", Generates, "decoder"), self._can("reconstruct", Infers, "encoder")
-        y = self._given(y, x)
-        return self._like(x, self._decode(self._encode(x, y, draw, seed), y))
+        return self._like(x, self._all("reconstruct", x, self._given(y, x), draw, seed))
+
+    def each(self, verb: Verb, rows: Any, y: Any = None, *, draw: bool = False, seed: int | None = None) -> Iterator[np.ndarray]:
+        """A verb for more rows than fit into memory: the same numbers, an array for some rows after the other.
+
+        Arguments:
+            verb: "encode", "decode", "reconstruct", "score" or "classify".
+            rows: rows or codes that are read when they are asked for by slices (:class:`ali.data.store.Stored`), or arrays of some
+                rows each, one after the other.
+            y: of a conditional run: one label for all rows, or one for each.
+            draw, seed: as for :meth:`encode`.
+
+        Raises:
+            AliError: as for the verb.
+        """
+        n = 1 if y is None or self.conditions is None else self.conditions.count(y)
+        given = None if verb in ("score", "classify") else self._given(y, n or 1)  # these two take no labels
+        cut = pieces.cut(rows, self._at_once) if hasattr(rows, "shape") else pieces.regrouped(rows, self._at_once)
+        return (some.cpu().numpy() for some in self._each(verb, pieces.beside(cut, given, n is None), draw, seed))
 
     def interpolate(
         self, x1: Any, x2: Any, steps: int = 9, *, how: Literal["linear", "spherical"] = "linear", y1: Any = None, y2: Any = None
@@ -255,7 +270,7 @@ class Model:
             raise AliError(f"x1 has {len(x1)} rows and x2 has {len(x2)}: a walk needs one of each")
         self._can("interpolate", Generates, "decoder"), self._can("interpolate", Infers, "encoder")
         first, last, y = self._given(y1, x1, "y1"), self._given(y2, x2, "y2"), None
-        z = lines.walk(self._encode(x1, first), self._encode(x2, last), steps, how)
+        z = lines.walk(self._all("encode", x1, first), self._all("encode", x2, last), steps, how)
         if self.conditions and first is not None and last is not None:
             start, end = (torch.from_numpy(self.conditions.one_hot(given)) for given in (first, last))
             y = lines.walk(start, end, steps).flatten(0, 1).numpy()
@@ -276,7 +291,7 @@ class Model:
         Raises:
             AliError: all rows have it, or none.
         """
-        return lines.direction(self._encode(x, self._given(y, x)).cpu().numpy(), mask, how)
+        return lines.direction(self._all("encode", x, self._given(y, x)).cpu().numpy(), mask, how)
 
     def edit(
         self,
@@ -311,17 +326,17 @@ class Model:
         if direction is None and self.conditions is None:
             raise AliError(f"this run ({self.config['recipe']}) takes no labels that could be changed: edit along a direction")
         own = self._given(y, x)
-        z = self._encode(x, own)
+        z = self._all("encode", x, own)
         if direction is None:
             others = own if self.attributes else None
-            return self._like(x, self._decode(z, self._given(label if attributes is None else attributes, x, others=others)))
+            return self._like(x, self._all("decode", z, self._given(label if attributes is None else attributes, x, others=others)))
         step, s = self._tensor(direction).to(z), torch.as_tensor(strength, dtype=z.dtype, device=z.device)
         if step.shape != z.shape[1:] or not torch.isfinite(step).all():
             raise AliError(f"direction: {z.shape[1]} finite numbers, one for each of z; got shape {tuple(step.shape)}")
         if s.ndim > 1 or not torch.isfinite(s).all():
             raise AliError(f"strength: a finite number, or a list of them; got {strength}")
         if not s.ndim:
-            return self._like(x, self._decode(z + s * step, own))
+            return self._like(x, self._all("decode", z + s * step, own))
         return self._lines(x, z[:, None] + s[:, None] * step, None if own is None else own.repeat(len(s), 0))
 
     def score(self, x: Any) -> Any:
@@ -337,7 +352,7 @@ class Model:
         Returns:
             Shape (n,): a tensor for a tensor, else an array.
         """
-        return self._look(x, self._can("score", Scores, "anomaly score").score)
+        return self._look("score", x)
 
     def classify(self, x: Any) -> Any:
         """Probabilities of the classes, in the order of ``classes``.
@@ -348,7 +363,7 @@ class Model:
         Returns:
             Shape (n, K): a tensor for a tensor, else an array.
         """
-        return self._look(x, self._can("classify", Classifies, "classifier").classify)
+        return self._look("classify", x)
 
     def labels_of(self, source: Source) -> np.ndarray | None:
         """The labels of some rows, as y for the verbs; None if this run takes none."""
@@ -362,65 +377,126 @@ class Model:
         """Rows of a run on a table as a pyarrow table, with names, types and categories."""
         return from_matrix(rows, self.columns) if isinstance(rows, np.ndarray) else rows
 
-    def _given(self, y: Any, rows: Any, name: str = "y", *, drawn: bool = False, others: np.ndarray | None = None) -> np.ndarray | None:
+    def _look(self, verb: Verb, x: Any, y: np.ndarray | None = None, draw: bool = False, seed: int | None = None) -> Any:
+        seen = self._all(verb, x, y, draw, seed)
+        return seen if isinstance(x, Tensor) else seen.cpu().numpy()
+
+    def _all(self, verb: Verb, x: Any, y: np.ndarray | None = None, draw: bool = False, seed: int | None = None) -> Tensor:
+        """A verb for rows of any kind, or codes, that are in memory."""
+        first = 0
+        if self.columns and verb != "decode" and not isinstance(x, Tensor | np.ndarray):
+            x, first = to_matrix(x, self.columns, "x"), 1
+        rows = pieces.beside(pieces.cut(x, self._at_once), y, first=first)
+        return pieces.together(self._each(verb, rows, draw, seed), len(x))
+
+    def _each(self, verb: Verb, rows: Iterable[pieces.Beside], draw: bool = False, seed: int | None = None) -> Iterator[Tensor]:
+        """A verb for rows or codes that come in pieces."""
+        if verb in ("score", "classify"):
+            function = (
+                self._can("score", Scores, "anomaly score").score
+                if verb == "score"
+                else self._can("classify", Classifies, "classifier").classify
+            )
+            return (self._seen(function, *piece) for piece in rows)
+        if verb == "decode":
+            game = self._can(verb, Generates, "decoder")
+            dim = game.prior.dim
+            return (self._generated(game, dim, *piece) for piece in rows)
+        dim = None if verb == "encode" else self._can(verb, Generates, "decoder").prior.dim
+        return self._inferred(self._can(verb, Infers, "encoder"), dim, rows, draw, seed)
+
+    def _inferred(self, game: Any, dim: int | None, rows: Iterable[pieces.Beside], draw: bool, seed: int | None) -> Iterator[Tensor]:
+        """Codes; with their dimension the rows that they stand for."""
+
+        def infer(x: Tensor, *y: Tensor) -> Tensor:
+            q = game.encode(x, *y)
+            return q.rsample() if draw else q.mean
+
+        with _noise(seed if draw else None):
+            for first, x, y in rows:
+                z = self._seen(infer, first, x, y)
+                yield z if dim is None else self._generated(game, dim, first, z, y)
+
+    def _seen(self, function: Callable[..., Tensor], first: int, piece: Any, y: tuple[np.ndarray, ...]) -> Tensor:
+        """A function of rows as the networks see them, and of their labels if there are any."""
+        x = self.preprocess.check(self._tensor(piece), "x", first)
+        with torch.no_grad():
+            answers = function(self.preprocess.forward(x.to(self.device)), *(self._tensor(labels).to(self.device) for labels in y))
+        if not torch.isfinite(answers).all():
+            row = first + int((~torch.isfinite(answers.flatten(1) if answers.ndim > 1 else answers[:, None])).any(1).nonzero()[0])
+            raise AliError(f"x: what the networks make of row {row} is not finite: is it far from the training rows?")
+        return answers
+
+    def _generated(self, game: Any, dim: int, first: int, piece: Any, y: tuple[np.ndarray, ...]) -> Tensor:
+        """The rows that codes stand for."""
+        z = self._tensor(piece).to(torch.get_default_dtype())
+        if z.ndim != 2 or z.shape[1] != dim:
+            raise AliError(f"z: this run's codes have shape (n, {dim}), got {tuple(z.shape)}")
+        if not torch.isfinite(z).all():
+            raise AliError(f"z: row {first + int((~torch.isfinite(z)).nonzero()[0][0])} has a number that is not finite")
+        with torch.no_grad():
+            return self.preprocess.inverse(game.decode(z.to(self.device), *(self._tensor(labels).to(self.device) for labels in y)).mean)
+
+    def _sampled(self, n: int, y: Any, fix_level: int | None, seed: int | None) -> Iterator[Tensor]:
+        game: Any = self._can("sample", Generates, "decoder")
+        bottom, fixed = self, None
+        if isinstance(game, Climbs) or fix_level is not None:  # a draw from p(x) draws the codes of every level
+            bottom, fixed = self.at(1), None if fix_level is None else self.at(fix_level).game
+        given = None if y is None else self._given(y, _whole(n, "n"), others=np.zeros((n, len(self.attributes)), np.float32))
+        free = [k for k, name in enumerate(self.attributes) if isinstance(y, Mapping) and name not in y]
+
+        def rows() -> Iterator[pieces.Beside]:
+            first = 0
+            for z, drawn in bottom._drawn(n, seed, fixed):
+                if given is not None and drawn is not None:
+                    said = given[first : first + len(z)].copy()
+                    if free:
+                        said[:, free] = drawn[:, free]
+                    drawn = said
+                yield from pieces.beside(pieces.cut(z, self._at_once), drawn, first=first)
+                first += len(z)
+
+        return bottom._each("decode", rows())
+
+    def _drawn(self, n: int, seed: int | None, fixed: Any = None) -> Iterator[tuple[Tensor, np.ndarray | None]]:
+        """Codes, and beside them labels of a conditional run, drawn whether or not they are used: a seed fixes the codes.
+
+        Arguments:
+            fixed: of a hierarchical run, the level above this one of which all have one code.
+        """
+        game = self._can("sample", Generates, "decoder")
+        n, above = _whole(n, "n"), None
+        if not 1 <= n < 2**31:
+            raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
+        with _noise(seed):
+            while n:
+                # On the CPU noise comes in sixteens, so that pieces like these hold what a single draw would.
+                some = n if n < DRAWN + 16 else DRAWN
+                with torch.no_grad():
+                    if fixed is not None:
+                        above = fixed.sample(1) if above is None else above
+                        z = fixed.game.descend(above.expand(some, -1), fixed.level, game.level)
+                    else:
+                        z = game.prior.sample(some)
+                    y = None if self.conditions is None else game.labels(some).cpu().numpy()
+                yield z, y
+                n -= some
+
+    def _given(self, y: Any, rows: Any, name: str = "y", *, others: np.ndarray | None = None) -> np.ndarray | None:
         """Labels as the networks take them, one for each of some rows, or of as many; None for a run that takes none."""
-        game: Any = self.game
         if self.conditions is None:
             if y is not None:
                 raise AliError(f"{name}: this run ({self.config['recipe']}) takes no labels; the recipe conditional trains one that does")
             return None
-        y, n = y.cpu().numpy() if isinstance(y, Tensor) else y, rows if isinstance(rows, int) else len(rows)
-        if drawn and (y is None or isinstance(y, Mapping)):
-            others = game.labels(n).cpu().numpy()
-        if y is None and not drawn:
+        if y is None:
             raise AliError(f"{name}: this run ({self.config['recipe']}) needs the labels of the rows, too: {self.conditions.choice}")
-        return others if y is None else self.conditions.numbers(y, n, others)
+        y, n = y.cpu().numpy() if isinstance(y, Tensor) else y, rows if isinstance(rows, int) else len(rows)
+        return self.conditions.numbers(y, n, others)
 
-    def _encode(self, x: Any, y: np.ndarray | None = None, draw: bool = False, seed: int | None = None) -> Tensor:
-        game = self._can("encode", Infers, "encoder")
-
-        def infer(rows: Tensor, *y: Tensor) -> Tensor:
-            q = game.encode(rows, *y)
-            return q.rsample() if draw else q.mean
-
-        with _noise(seed if draw else None):
-            return self._see(x, infer, y)
-
-    def _see(self, x: Any, function: Callable[..., Tensor], y: np.ndarray | None = None) -> Tensor:
-        """A function of rows as the networks see them, and of their labels if there are any, chunk by chunk."""
-        first = 0
-        if self.columns and not isinstance(x, Tensor | np.ndarray):
-            x, first = to_matrix(x, self.columns, "x"), 1
-
-        def seen(chunk: Any, *labels: Any) -> Tensor:
-            nonlocal first
-            rows = self.preprocess.check(self._tensor(chunk), "x", first)
-            answers = function(self.preprocess.forward(rows.to(self.device)), *(self._tensor(y).to(self.device) for y in labels))
-            if not torch.isfinite(answers).all():
-                row = first + int((~torch.isfinite(answers.flatten(1) if answers.ndim > 1 else answers[:, None])).any(1).nonzero()[0])
-                raise AliError(f"x: what the networks make of row {row} is not finite: is it far from the training rows?")
-            first += len(rows)
-            return answers
-
-        return self._in_chunks(seen, x, y)
-
-    def _look(self, x: Any, function: Callable[[Tensor], Tensor]) -> Any:
-        seen = self._see(x, function)
-        return seen if isinstance(x, Tensor) else seen.cpu().numpy()
-
-    def _decode(self, z: Tensor, y: np.ndarray | None = None) -> Tensor:
-        game = self._can("decode", Generates, "decoder")
-        rows = z.to(torch.get_default_dtype())
-        if rows.ndim != 2 or rows.shape[1] != game.prior.dim:
-            raise AliError(f"z: this run's codes have shape (n, {game.prior.dim}), got {tuple(rows.shape)}")
-        if not torch.isfinite(rows).all():
-            raise AliError(f"z: row {int((~torch.isfinite(rows)).nonzero()[0][0])} has a number that is not finite")
-
-        def generate(chunk: Tensor, *labels: Any) -> Tensor:
-            given = (self._tensor(y).to(self.device) for y in labels)
-            return self.preprocess.inverse(game.decode(chunk.to(self.device), *given).mean)
-
-        return self._in_chunks(generate, rows, y)
+    def _out(self, x: Tensor) -> Any:
+        """Rows that were generated for nobody's tensor: an array, or a table if it takes one to say what they are."""
+        mixed = any(column.categories or column.missing for column in self.columns)  # what an array can not hold without a key to it
+        return from_matrix(x.cpu().numpy(), self.columns) if mixed else x.cpu().numpy()
 
     def _like(self, given: Any, rows: Tensor) -> Any:
         """Rows of the kind that was given: a tensor, an array, a pandas data frame, or a pyarrow table."""
@@ -433,15 +509,8 @@ class Model:
 
     def _lines(self, given: Any, z: Tensor, y: np.ndarray | None) -> Any:
         """Decode several codes for each row: (n, m, d) to (n, m, ...)."""
-        x = self._like(given, self._decode(z.flatten(0, 1), y))
+        x = self._like(given, self._all("decode", z.flatten(0, 1), y))
         return x.reshape(*z.shape[:2], *x.shape[1:]) if isinstance(x, Tensor | np.ndarray) else x
-
-    def _in_chunks(self, function: Callable[..., Tensor], rows: Any, y: np.ndarray | None = None) -> Tensor:
-        at_once = max(1, min(1000, CHUNK // max(1, math.prod(self.shape))))
-        beside = [] if y is None else [y]
-        chunks = (slice(first, first + at_once) for first in range(0, max(1, len(rows)), at_once))
-        with torch.no_grad():
-            return torch.cat([function(rows[chunk], *(other[chunk] for other in beside)) for chunk in chunks])
 
     def _tensor(self, rows: np.ndarray | Tensor) -> Tensor:
         if isinstance(rows, Tensor):

@@ -64,16 +64,9 @@ def picture(x: np.ndarray, maximum: float | None, data: Any) -> Image.Image | No
     return cloud(x[np.isfinite(x).all(1)], 1.2 * float(np.nanmax(np.abs(data[:10_000]))) or 1.0)
 
 
-def save_folder(x: np.ndarray, maximum: float, folder: Path) -> None:
-    """One PNG per image, ``000000.png`` on.
-
-    Raises:
-        AliError: the folder holds something already, which would be taken for more of the same.
-    """
-    if folder.exists() and any(folder.iterdir()):
-        raise AliError(f"{folder}: holds files already; choose another --out, or empty it")
-    folder.mkdir(parents=True, exist_ok=True)
-    for k, image in enumerate(to_bytes(x, maximum)):
+def save_folder(x: np.ndarray, maximum: float, folder: Path, first: int = 0) -> None:
+    """One PNG per image, ``000000.png`` on, or as many later as ``first`` says, into a folder that is there."""
+    for k, image in enumerate(to_bytes(x, maximum), first):
         Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image).save(folder / f"{k:06d}.png")
 
 

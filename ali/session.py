@@ -193,7 +193,7 @@ class Session:
             "labels": labels,
             "rows": len(data.train),
             "fingerprint": data.train.fingerprint(),
-            "data": options or {},
+            "data": (options or {}) | data.train.chosen,
             "arguments": known | arguments,
         }
         if threads is not None:
@@ -319,9 +319,9 @@ class Session:
         """The mean training image, over at most 20,000 of them: what the paper's decoders begin with."""
         if self.config.get("face") != "paper" or self.preprocess.pixels is None:
             return None
-        rows = self.data.train.x[:: max(1, len(self.data.train) // 20_000)]
-        chunks = [self.preprocess.forward(torch.from_numpy(np.array(rows[k : k + 1000]))) for k in range(0, len(rows), 1000)]
-        return torch.stack([chunk.sum(0) for chunk in chunks]).sum(0) / len(rows)
+        x, places = self.data.train.x, np.arange(0, len(self.data.train), max(1, len(self.data.train) // 20_000))
+        chunks = (self.preprocess.forward(torch.from_numpy(x[places[k : k + 1000]])) for k in range(0, len(places), 1000))
+        return torch.stack([chunk.sum(0) for chunk in chunks]).sum(0) / len(places)
 
     def _labelled(self) -> int:
         """Rows of each batch that are drawn from those with a known class: at most half, if there are fewer rows than a batch has."""

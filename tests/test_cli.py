@@ -104,7 +104,7 @@ def test_verbs_write_what_they_say(trained, tmp_path):
     model = ali.load(trained)
     for ending in ("csv", "parquet", "npy"):
         works("encode", trained, tmp_path / "folder", "--out", tmp_path / f"z.{ending}")
-        z = files.read_numbers(tmp_path / f"z.{ending}")
+        z = np.concatenate(list(files.read_numbers(tmp_path / f"z.{ending}")))
         np.testing.assert_allclose(z, model.encode(x), atol=1e-6)
         works("decode", trained, tmp_path / f"z.{ending}", "--out", tmp_path / "back.npy")
         np.testing.assert_array_equal(np.load(tmp_path / "back.npy"), model.reconstruct(x))
@@ -159,7 +159,7 @@ def test_mixture_remembers_its_shape_when_it_is_evaluated(mixture, tmp_path):
     assert "modes, strict" in printed
     assert json.loads((tmp_path / "report" / "metrics.json").read_text())["modes"] <= 24
     works("sample", mixture, "--out", tmp_path / "x.csv", "--n", 11)
-    assert files.read_numbers(tmp_path / "x.csv").shape == (11, 2)
+    assert np.concatenate(list(files.read_numbers(tmp_path / "x.csv"))).shape == (11, 2)
     works("sample", mixture, "--out", tmp_path / "x.png")
     works("encode", mixture, tmp_path / "x.csv", "--out", tmp_path / "z.csv")
 

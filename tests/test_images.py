@@ -695,7 +695,7 @@ def test_a_run_on_a_folder_of_all_sorts(tmp_path):
     np.testing.assert_array_equal(model.encode(again.test.x[:2]), model.encode(again.test.x[:2]))
     for k, ending in enumerate(("png", "bmp", "tif")):
         put(tmp_path / "fits" / f"{k}.{ending}", again.test.x[k])
-    assert np.array_equal(files.read_images(tmp_path / "fits", (16, 16, 3), 255.0, "uint8"), again.test.x[:3])
+    assert np.array_equal(next(files.read_images(tmp_path / "fits", (16, 16, 3), 255.0, "uint8")), again.test.x[:3])
     works("encode", tmp_path / "run", tmp_path / "fits", "--out", tmp_path / "codes.npy")
     np.testing.assert_allclose(np.load(tmp_path / "codes.npy"), model.encode(again.test.x[:3]), rtol=1e-4, atol=1e-5)
     put(tmp_path / "fits" / "9.jpg", flat("RGB", RED, (20, 16)))
@@ -721,7 +721,10 @@ def test_the_flags_of_the_command_line(tmp_path):
     assert "unreadable images left out: 1" in printed
     kept = json.loads((tmp_path / "run" / "config.json").read_text())
     assert kept["spec"]["shape"] == [1, 8, 8]
-    assert kept["data"] == {"size": 8, "crop": "none", "grey": True, "hold_out": 0.1, "skip_bad": True, "label": None, "attributes": []}
+    assert kept["data"] == {
+        "size": 8, "crop": "none", "grey": True, "hold_out": 0.1, "skip_bad": True, "stream": False, "window": None,
+        "label": None, "attributes": [],
+    }  # fmt: skip
     assert "is finished" in works("train", "--resume", tmp_path / "run")
     for words in ("--size", "--crop", "--grey", "--skip-bad", "8 to 128 pixels"):
         assert words in " ".join(works("train", "images", "--help").split())

@@ -266,7 +266,7 @@ def test_the_first_rows_of_cifar10_are_to_learn_from(tmp_path):
 
 def test_cifar10_leaves_the_last_5000_training_images_of_other_files_for_validation(monkeypatch):
     rows = [Source(np.broadcast_to(np.uint8(0), (n, 32, 32, 3)), np.arange(n)) for n in (50_000, 10_000)]
-    monkeypatch.setattr(images, "images", lambda path, size, hold_out: Data(*rows))
+    monkeypatch.setattr(images, "images", lambda path, size, hold_out, stream: Data(*rows))
     train, test = cifar10("folder")
     assert train.y.tolist() == list(range(45_000))
     assert len(test) == 10_000

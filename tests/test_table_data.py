@@ -391,5 +391,5 @@ def test_whole_numbers_written_as_fractions_stay_fractions(tmp_path):
 
     train, _ = tables.table(write(tmp_path, "a,b\n" + "".join(f"{i}.0,{i}\n" for i in range(30))))
     assert [(column.kind, column.decimals) for column in train.columns] == [("number", 0), ("integer", 0)]
-    files.write_table(tmp_path / "out.csv", tables.from_matrix(np.array([[3.0, 4.0], [5.0, 6.0]]), train.columns))
+    files.write_table(tmp_path / "out.csv", [tables.from_matrix(np.array([[3.0, 4.0], [5.0, 6.0]]), train.columns)])
     assert (tmp_path / "out.csv").read_text() == '"a","b"\n3.0,4\n5.0,6\n'

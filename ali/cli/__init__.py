@@ -9,7 +9,7 @@ __all__ = ["application", "main"]
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -79,7 +79,7 @@ def sample(
 ) -> None:
     """Generate new rows: a PNG grid, a folder of PNG pictures (a name without an ending), .npy, .csv or .parquet."""
     model = _load(run, recipe)
-    _write(model, out, model.sample(n, y=labelling.said(label, attributes), fix_level=fix_level, seed=seed))
+    _write(model, out, model.samples(n, y=labelling.said(label, attributes), fix_level=fix_level, seed=seed))
 
 
 def encode(
@@ -100,7 +100,7 @@ def encode(
 
     model = _load(run, recipe, level)
     x, y = _labelled(model, run, rows, label, attributes, labels)
-    files.write_numbers(out, model.encode(x, y, draw=draw, seed=seed))
+    files.write_numbers(out, model.each("encode", x, y, draw=draw, seed=seed))
     print(f"wrote {out}")
 
 
@@ -119,8 +119,7 @@ def decode(
     from ali import files
 
     model = _load(run, recipe, level)
-    z = files.read_numbers(codes)
-    _write(model, out, model.decode(z, labelling.of_rows(model, len(z), label, attributes, labels)))
+    _write(model, out, model.each("decode", files.read_numbers(codes), labelling.of_rows(model, label, attributes, labels)))
 
 
 def reconstruct(
@@ -140,8 +139,11 @@ def reconstruct(
     """Encode and decode. A PNG grid shows the first n originals, each with its reconstruction; other files hold all reconstructions."""
     model = _load(run, recipe, level)
     x, y = _labelled(model, run, rows, label, attributes, labels)
-    x, y = _shown(model, out, n, x, y)
-    _write_pairs(model, out, x, model.reconstruct(x, y, draw=draw, seed=seed))
+    if _shows(model, out, n):
+        x, y = _first(model, x, y, n)
+        _write_pairs(model, out, x, model.reconstruct(x, y, draw=draw, seed=seed))
+    else:
+        _write(model, out, model.each("reconstruct", x, y, draw=draw, seed=seed))
 
 
 def interpolate(
@@ -161,14 +163,17 @@ def interpolate(
     """Walk from row to row through the latent space."""
     model = _load(run, recipe, level)
     x, y = _labelled(model, run, rows, label, attributes, labels)
+    if n is not None and n < 1:
+        raise AliError(f"--n counts the pairs: at least 1, got {n}")
+    x, y = _first(model, x, y, 2 * (8 if n is None else n))
     if len(x) < 2:
         raise AliError(f"a walk needs two rows, got {len(x)}")
-    n = min(8, len(x) // 2) if n is None else n
-    if not 1 <= n <= len(x) // 2:
-        raise AliError(f"--n counts the pairs: at least 1, got {n}" if n < 1 else f"--n {n}: {len(x)} rows make {len(x) // 2} pairs")
+    if n is not None and n > len(x) // 2:
+        raise AliError(f"--n {n}: {len(x)} rows make {len(x) // 2} pairs")
+    n = len(x) // 2 if n is None else n
     y1, y2 = (None, None) if y is None else (y[:n], y[n : 2 * n])
     walks = model.interpolate(x[:n], x[n : 2 * n], steps, how=how, y1=y1, y2=y2)
-    _write(model, out, walks.reshape(-1, *walks.shape[2:]), columns=steps, walks=n)
+    _write(model, out, [walks.reshape(-1, *walks.shape[2:])], columns=steps, walks=True)
 
 
 def edit(
@@ -203,12 +208,13 @@ def edit(
         x, y = labelling.own(model, run, data)
     else:
         x, y = _labelled(model, run, rows, None, None, labels)
-    x, y = _shown(model, out, n if n is not None else 60 if direction is None else 8, x, y)
+    n = n if n is not None else 60 if direction is None else 8
+    x, y = _first(model, x, y, n if _shows(model, out, n) else None)
     if direction is None:
         return _write_pairs(model, out, x, model.edit(x, y, label=new) if attributes is None else model.edit(x, y, attributes=new))
     step = labelling.direction(model, run, direction, how, data)
     edited = model.edit(x, y, direction=step, strength=steps)
-    _write(model, out, edited.reshape(-1, *x.shape[1:]), columns=len(steps))
+    _write(model, out, [edited.reshape(-1, *x.shape[1:])], columns=len(steps))
 
 
 def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), data: Moved = None, recipe: Recipe = None) -> None:
@@ -218,6 +224,8 @@ def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), data: M
     1 % of ordinary rows are called so by mistake: no anomalies, and no share of them, need be known. Column p is left out where the
     run's data can not be opened.
     """
+    import numpy as np
+
     from ali import files
     from ali.evaluation.metrics import p_values
     from ali.model import open_data
@@ -230,15 +238,23 @@ def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), data: M
         if rows is None or data is not None:
             raise
         print(f"ali: no column p, because it needs the run's held-out rows: {error} (--data)", file=sys.stderr)
-    scores = model.score(known.x if rows is None and known is not None else _rows(model, run, rows))
-    columns = {"score": scores}
-    if known is not None:
-        columns["p"] = p_values(scores, None if rows is None else model.score(known.x))
-    files.write_columns(out, columns)
+    if known is None:
+        files.write_columns(out, model.each("score", _rows(model, run, rows)), lambda scores: {"score": scores})
+        print(f"wrote {out}")
+        return
+    held_out = np.concatenate(list(model.each("score", known.x)))
+    strange, total = 0, 0
+
+    def judged() -> Iterator[np.ndarray]:
+        nonlocal strange, total
+        for scores in [held_out] if rows is None else model.each("score", _rows(model, run, rows)):
+            p = p_values(scores, None if rows is None else held_out)
+            strange, total = strange + int((p <= 0.01).sum()), total + len(p)
+            yield np.stack([scores, p], 1)
+
+    files.write_columns(out, judged(), lambda both: {"score": both[:, 0].astype(held_out.dtype), "p": both[:, 1]})
     print(f"wrote {out}")
-    if "p" in columns:
-        found = int((columns["p"] <= 0.01).sum())
-        print(f"{found:,} of {len(scores):,} rows have p <= 0.01; of ordinary rows some {0.01 * len(scores):,.0f} would")
+    print(f"{strange:,} of {total:,} rows have p <= 0.01; of ordinary rows some {0.01 * total:,.0f} would")
 
 
 def classify(run: Run, rows: Rows = None, *, out: Out = Path("classes.csv"), recipe: Recipe = None) -> None:
@@ -248,9 +264,12 @@ def classify(run: Run, rows: Rows = None, *, out: Out = Path("classes.csv"), rec
     from ali import files
 
     model = _load(run, recipe)
-    probabilities = model.classify(_rows(model, run, rows))
-    names = dict(zip(model.classes, probabilities.T, strict=True))
-    files.write_columns(out, names, likeliest=np.array(model.classes)[probabilities.argmax(1)])
+    names = np.array(model.classes)
+
+    def columns(p: np.ndarray) -> dict[str, np.ndarray]:
+        return dict(zip(model.classes, p.T, strict=True)) | {"likeliest": names[p.argmax(1)]}
+
+    files.write_columns(out, model.each("classify", _rows(model, run, rows)), columns)
     print(f"wrote {out}")
 
 
@@ -383,20 +402,17 @@ def _load(run: Path, recipe: str | None, level: int | None = None):
 def _labelled(model, run: Path, rows: Path | None, label: str | None, attributes: str | None, file: Path | None) -> tuple[Any, Any]:
     """Rows and their labels, from files or as they were typed, or the run's own held-out rows."""
     if rows is not None:
-        x = _rows(model, run, rows)
-        return x, labelling.of_rows(model, len(x), label, attributes, file)
+        return _rows(model, run, rows), labelling.of_rows(model, label, attributes, file)
     if label is not None or attributes is not None or file is not None:
         raise AliError("the run's held-out rows have labels of their own; `ali edit` changes them, and other ROWS can be given")
     return labelling.own(model, run)
 
 
-def _shown(model, out: Path, n: int, x: Any, y: Any) -> tuple[Any, Any]:
-    """The first n rows for a picture, all for another file."""
+def _shows(model, out: Path, n: int) -> bool:
+    """Whether rows become a picture, of the first n, or another file, of all."""
     if n < 1:
         raise AliError(f"--n counts the rows: at least 1, got {n}")
-    if out.suffix != ".png" or not _is_image(model):
-        return x, y
-    return x[:n], None if y is None else y[:n]
+    return out.suffix == ".png" and _is_image(model)
 
 
 def _write_pairs(model, out: Path, x: Any, made: Any) -> None:
@@ -404,13 +420,13 @@ def _write_pairs(model, out: Path, x: Any, made: Any) -> None:
     import numpy as np
 
     if out.suffix == ".png" and _is_image(model):
-        _write(model, out, np.stack([x, made], 1).reshape(-1, *x.shape[1:]), columns=12)
+        _write(model, out, [np.stack([x, made], 1).reshape(-1, *x.shape[1:])], columns=12)
     else:
-        _write(model, out, made)
+        _write(model, out, [made])
 
 
-def _rows(model, run: Path, rows: Path | None):
-    """Rows from a file, or the run's own held-out rows."""
+def _rows(model, run: Path, rows: Path | None) -> Any:
+    """Rows from a file, piece by piece, or the run's own held-out rows, which have slices."""
     from ali import files
     from ali.model import open_data
 
@@ -419,46 +435,86 @@ def _rows(model, run: Path, rows: Path | None):
     if _is_image(model):
         return files.read_images(rows, model.shape, model.preprocess.pixels, model.preprocess.dtype)
     if model.columns and rows.suffix != ".npy":
-        import torch
-
         from ali.data import tables
 
         commas = model.config["data"].get("decimal") == ","
-        x = tables.to_matrix(tables.read(str(rows), commas=commas), model.columns, str(rows))
-        model.preprocess.check(torch.from_numpy(x), str(rows), first=1)  # rows of a file count from 1, those of an array from 0
-        return x
+        return _matrices(model, tables.pieces(str(rows), commas=commas), str(rows))
     return files.read_numbers(rows)
+
+
+def _matrices(model, pieces: Iterable[Any], where: str) -> Iterator[Any]:
+    """Tables as arrays; rows of a file count from 1, those of an array from 0."""
+    import torch
+
+    from ali.data import tables
+
+    first = 0
+    for rows in pieces:
+        x = tables.to_matrix(rows, model.columns, where, first)
+        model.preprocess.check(torch.from_numpy(x), where, first + 1)
+        yield x
+        first += len(x)
+
+
+def _first(model, rows: Any, y: Any, n: int | None) -> tuple[Any, Any]:
+    """The first n rows, or all, or as many as there are, and their labels."""
+    import numpy as np
+
+    each = y is not None and model.conditions.count(y) is not None  # as many labels as rows: then all of these are counted
+    held, total = [], 0
+    for some in [rows] if hasattr(rows, "shape") else rows:
+        left = None if n is None else max(0, n - total)
+        if left != 0:
+            held.append(np.asarray(some[:left]))
+        total += len(some)
+        if n is not None and total >= n and not each:
+            break
+    x = np.concatenate(held)
+    return x, None if y is None else model.conditions.numbers(y, total if each else len(x))[: len(x)]
 
 
 DEFAULTS = {Path(f"{name}.png") for name in ("samples", "decoded", "reconstructions", "interpolations", "edited")}
 
 
-def _write(model, out: Path, x, columns: int | None = None, walks: int | None = None) -> None:
-    """Write rows; those of a table say which of so many walks they are on, and where."""
+def _write(model, out: Path, pieces: Iterable[Any], columns: int | None = None, walks: bool = False) -> None:
+    """Write rows; those of a table say which walk of so many columns they are on, and where."""
     import numpy as np
 
     from ali import files, pictures
 
-    if out in DEFAULTS and not _is_image(model) and (model.columns or x.shape[1] != 2):
+    if out in DEFAULTS and not _is_image(model) and (model.columns or model.shape != (2,)):
         out = out.with_suffix(".csv")  # rows of a table are no picture
     if _is_image(model):
-        files.write_images(out, x, model.preprocess.pixels, columns)
+        files.write_images(out, pieces, model.preprocess.pixels, columns)
     elif model.columns and out.suffix != ".npy":
-        table = model.table(x)
-        if walks is not None:
-            pair, step = np.divmod(np.arange(len(table)), len(table) // walks)
-            for k, (name, cells) in enumerate({"pair": pair, "step": step}.items()):
-                if name not in table.column_names:
-                    table = table.add_column(k, name, [cells])
-        files.write_table(out, table)
+        files.write_table(out, _tables(model, pieces, columns if walks else None))
     elif out.suffix != ".png":
-        files.write_numbers(out, x, "x")
-    elif x.shape[1] == 2:
+        files.write_numbers(out, pieces, "x")
+    elif model.shape == (2,):
+        x = np.concatenate(list(pieces))
         out.parent.mkdir(parents=True, exist_ok=True)
         pictures.cloud(x, 1.1 * float(abs(x).max())).save(out)
     else:
-        raise AliError(f"{out}: rows of {x.shape[1]} numbers are no picture; write them to .csv, .parquet or .npy (--out)")
+        raise AliError(f"{out}: rows of {model.shape[0]} numbers are no picture; write them to .csv, .parquet or .npy (--out)")
     print(f"wrote {out}")
+
+
+def _tables(model, pieces: Iterable[Any], steps: int | None) -> Iterator[Any]:
+    """Rows as tables, with columns that say on which walk of so many steps they are, and where."""
+    import numpy as np
+
+    from ali import files
+
+    first = 0
+    for x in files.blocks(pieces):
+        table = model.table(x)
+        if steps is not None:
+            pair, step = np.divmod(np.arange(first, first + len(x)), steps)
+            for k, (name, cells) in enumerate({"pair": pair, "step": step}.items()):
+                if name not in table.column_names:
+                    table = table.add_column(k, name, [cells])
+        yield table
+        first += len(x)
 
 
 def _is_image(model) -> bool:

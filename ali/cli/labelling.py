@@ -21,8 +21,8 @@ def said(label: str | None, attributes: str | None) -> Any:
     return label if attributes is None else of_text(attributes)
 
 
-def of_rows(model, n: int, label: str | None, attributes: str | None, file: Path | None) -> Any:
-    """The labels of n rows of somebody's own; None for a run that takes none."""
+def of_rows(model, label: str | None, attributes: str | None, file: Path | None) -> Any:
+    """One label for all rows of somebody's own, or one for each, however many there are; None for a run that takes none."""
     from ali import files
 
     typed = said(label, attributes)
@@ -39,7 +39,7 @@ def of_rows(model, n: int, label: str | None, attributes: str | None, file: Path
             f"this run ({model.config['recipe']}) needs labels, too: --label or --attributes for all rows alike, or --labels FILE; "
             f"it knows {model.conditions.choice}"
         )
-    return model.conditions.numbers(typed, n)
+    return typed
 
 
 def own(model, run: Path, data: str | None = None) -> tuple[Any, Any]:

@@ -7,12 +7,14 @@ source.py      Batch, Source, Data, and the stream of batches
 digits.py      scikit-learn's handwritten digits
 mixtures.py    two-dimensional mixtures of Gaussians
 labels.py      classes and attributes: which columns hold them, how they are numbered
-images.py      images from any of the next four: one size, one mode, what is done with bad ones
+images.py      images from any of the next eight: one size, one mode, what is done with bad ones
 arrays.py      arrays in memory, .npy, .npz
 folders.py     folders of picture files, with parts and classes
 matlab.py      MATLAB files: arrays of numbers
 metadata.py    metadata.csv beside pictures: their classes and attributes
 parquet.py     images in Parquet files
+tars.py        images in tar archives, also WebDataset's
+streams.py     images decoded when they are asked for: for data larger than memory, without preparation
 store.py       images decoded once, read row by row: for data larger than memory
 hub.py         images from the Hugging Face hub
 pixels.py      one picture: upright, grey or colour, cropped, resized

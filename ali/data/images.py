@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ali.data import arrays, folders, hub, labels, parquet, pixels, store
+from ali.data import arrays, folders, hub, labels, parquet, pixels, store, streams, tars
 from ali.data.labels import NOTHING, Chosen, Label
 from ali.data.pixels import Crop, Part
 from ali.data.source import Data, Source, check_share, split
@@ -24,6 +24,7 @@ from ali.data.store import Writer
 from ali.errors import AliError
 
 HUB = "hub:"
+SHARE = 3  # images are decoded into memory if they take at most one part in so many of what is free: to split them takes as much again
 
 
 def images(
@@ -33,23 +34,36 @@ def images(
     grey: bool | None = None,
     hold_out: float = 0.1,
     skip_bad: bool = False,
+    stream: bool | None = None,
+    window: int | None = None,
     label: str | None = None,
     attributes: Sequence[str] = (),
 ) -> Data:
-    """Images from a folder of pictures, Parquet files, an ``.npy`` or ``.npz`` array, or the Hugging Face hub.
+    """Images from a folder of pictures, Parquet files, tar archives, an ``.npy`` or ``.npz`` array, or the Hugging Face hub.
+
+    Images that are streamed are decoded each time that they are asked for (:mod:`ali.data.streams`). Their headers are read once, so
+    that a picture without one is refused, or left out, at once; what is damaged behind its header is met only in training, which then
+    ends with the file and row. With ``skip_bad`` all are decoded once beforehand, which takes as long as an epoch's decoding, and
+    again whenever the run's data is opened.
 
     Arguments:
         path: a folder of pictures (its subfolders ``train`` and ``test`` or ``val`` are the parts, other subfolders classes); a
-            Parquet file or a folder of them; an array; ``hub:owner/name``; or a folder that ``ali prepare`` wrote.
+            Parquet file or a folder of them; a .tar or a folder of them; an array; ``hub:owner/name``; or a folder that
+            ``ali prepare`` wrote.
         size: side of the training images, 8 to 128 pixels; by default their own, if all are square and of one such size,
             otherwise 64.
         crop: what becomes of images that are not square: "centre" keeps the square in the centre, "none" stretches the whole.
         grey: make all images grey; by default they are in colour if any is.
         hold_out: share of the images to hold out, where there is no test or validation part.
         skip_bad: leave out images that can not be read, instead of refusing them all.
-        label: the column of Parquet files, or of metadata.csv (.jsonl, .parquet) beside pictures, that holds the class; "label" if
-            there is one.
-        attributes: the columns that hold attributes, numbers or booleans; by default all that are boolean, if there is no class.
+        stream: decode images when they are asked for, not all of them beforehand; by default if they would take more than a third
+            of the memory that is free.
+        window: MiB of Parquet row groups that are in memory, and shuffled together, while streaming; by default an eighth of the
+            memory that is free, at most 256.
+        label: the column of Parquet files, of metadata.csv (.jsonl, .parquet) beside pictures, or the key of .json in .tar, that
+            holds the class; "label" if there is one.
+        attributes: the columns that hold attributes, numbers or booleans; by default all that are boolean, if there is no class; of
+            .json in .tar only those that are named.
 
     Raises:
         AliError: nothing there, no images, one that can not be read, no such column; the message names file and row.
@@ -65,10 +79,12 @@ def images(
         raise AliError(f"{path}: has no columns that could be named as label or attributes; {how}")
     if stored:
         return store.open_store(place, size, crop, grey, hold_out)
+    if array and stream:
+        raise AliError(f"{path}: an array is read as a whole; only pictures can be streamed")
     if array:
         return _arrays(path, size, crop, grey, hold_out)
     parts, left = _find(path, place, asked)
-    return read(path, parts, left, size, crop, grey, hold_out, skip_bad)
+    return read(path, parts, left, size, crop, grey, hold_out, skip_bad, stream, window)
 
 
 def read(
@@ -80,6 +96,8 @@ def read(
     grey: bool | None = None,
     hold_out: float = 0.1,
     skip_bad: bool = False,
+    stream: bool | None = False,
+    window: int | None = None,
 ) -> Data:
     """The same for pictures that were found already.
 
@@ -87,8 +105,27 @@ def read(
         path: what the messages call them.
         parts: training part and held-out part, or one part.
         left: what there is to say about them.
+        size, crop, grey, hold_out, skip_bad, stream, window: as for :func:`images`.
     """
-    sources = [replace(s, notes=(*left, *s.notes)) for s in _read(path, parts, size, crop, grey, skip_bad)]
+    if stream and any(part.rows is None for part in parts):
+        raise AliError(f"{path}: can not be streamed; save it as Parquet files or pictures, or decode it once with `ali prepare`")
+    if stream and size is not None and grey is not None and not skip_bad:
+        survey = None  # nothing is left to find out: this is how a run that was streamed opens its data again
+    else:
+        survey = _survey_all(path, parts, size, grey, skip_bad)
+        needed = sum(survey.numbers) * survey.side**2 * (1 if survey.grey else 3)
+        if stream is None and needed > streams.room() // SHARE and all(part.rows is not None for part in parts):
+            stream = True
+            left = [
+                *left,
+                f"images are decoded as they are needed: all at once would take {needed / 2**20:,.0f} MiB, of "
+                f"{streams.room() / 2**20:,.0f} MiB free (`ali prepare` decodes them once, which makes an epoch faster)",
+            ]
+    if survey is not None and not stream:
+        sources = _read(path, parts, survey, crop)
+    else:
+        sources = _stream(path, parts, survey, size, crop, grey, window)
+    sources = [replace(s, notes=(*left, *s.notes)) for s in sources]
     return Data(*sources) if len(sources) == 2 else split(sources[0], hold_out)
 
 
@@ -163,11 +200,13 @@ def _find(path: str, place: Path, asked: Chosen) -> tuple[list[Part], list[str]]
         place = place / "data"  # as data sets lie on the Hugging Face hub
     if parquet.find(place):
         return parquet.parts(place, asked)
+    if tars.find(place):
+        return tars.parts(place, asked)
     if place.is_dir():
         return folders.parts(place, asked)
     if place.suffix.lower() in folders.SUFFIXES:
         raise AliError(f"{path}: is a single picture; give the folder that it lies in")
-    raise AliError(f"{path}: images are read from a folder of pictures, .parquet, .npy or .npz; unpack an archive first")
+    raise AliError(f"{path}: images are read from a folder of pictures, .parquet, .tar, .npy or .npz; unpack an archive first")
 
 
 @dataclass
@@ -206,26 +245,75 @@ class Tally:
 
 
 class Survey(NamedTuple):
-    """What is known of pictures from their headers: how many each part has, their common side, and whether they are to be grey."""
+    """What is known of pictures from their headers: how many each part has, their common side, whether they are to be grey, and which
+    rows of each part are bad."""
 
     numbers: list[int]
     side: int
     grey: bool
     tally: Tally
+    bad: list[list[int]]
 
 
 def _survey_all(path: str, parts: list[Part], size: int | None, grey: bool | None, skip_bad: bool) -> Survey:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
-        numbers, sizes, colour = _survey(parts, skip_bad)
+        numbers, sizes, colour, bad = _survey(parts, skip_bad)
     if not sum(numbers):
         raise AliError(f"{path}: no images in it")
-    return Survey(numbers, pixels.choose_size(sizes, size), not colour if grey is None else grey, Tally(skip_bad))
+    return Survey(numbers, pixels.choose_size(sizes, size), not colour if grey is None else grey, Tally(skip_bad), bad)
 
 
-def _read(path: str, parts: list[Part], size: int | None, crop: Crop, grey: bool | None, skip_bad: bool) -> list[Source]:
-    """Read all headers, then all pictures, one after another, into arrays that are made at once."""
-    survey = _survey_all(path, parts, size, grey, skip_bad)
+def _stream(
+    path: str, parts: list[Part], survey: Survey | None, size: int | None, crop: Crop, grey: bool | None, window: int | None
+) -> list[Source]:
+    """Sources of pictures that stay encoded; those that are known to be bad are left out."""
+    side, grey = (survey.side, survey.grey) if survey is not None else (size or pixels.USUAL, bool(grey))
+    rows = [part.rows() for part in parts if part.rows is not None]
+    window = streams.choose_window(path, rows, window)
+    kept, notes = [np.arange(len(part.labels)) for part in rows], ()
+    if survey is not None and survey.tally.skip_bad:
+        bad = [{*known, *_undecodable(part, survey, set(known))} for part, known in zip(parts, survey.bad, strict=True)]
+        kept = [np.array([row for row in places if row not in some], np.int64) for places, some in zip(kept, bad, strict=True)]
+        notes = survey.tally.words(side)
+    _check_left(path, [len(places) for places in kept], 0 if survey is None else len(survey.tally.bad))
+    beside = [
+        part.labels[places] if isinstance(part.labels, np.ndarray) else [part.labels[row] for row in places]
+        for part, places in zip(rows, kept, strict=True)
+    ]
+    known, said = labels.finish(path, parts, beside)
+    chosen = {"stream": True, "window": window, "size": side, "grey": grey}
+    xs = [
+        streams.Streamed(streams.Blocks(part, window * streams.MIB), side, crop, grey, places)
+        for part, places in zip(rows, kept, strict=True)
+    ]
+    return [Source(x, **found, notes=(*notes, *said), chosen=chosen) for x, found in zip(xs, known, strict=True)]
+
+
+def _undecodable(part: Part, survey: Survey, known: set[int]) -> Iterator[int]:
+    """The rows of a part that have a header but can not be decoded."""
+    for row, picture in enumerate(part.pictures()):
+        try:
+            with warnings.catch_warnings(), picture.open() as opened:
+                warnings.simplefilter("ignore")  # Pillow's, about odd metadata
+                pixels.bytes_of(opened, survey.grey)
+        except MemoryError:
+            raise
+        except Exception as error:
+            survey.tally.bad.append((picture.where, error))
+            if row not in known:
+                yield row
+
+
+def _check_left(path: str, numbers: list[int], bad: int) -> None:
+    if not all(numbers):
+        raise AliError(f"{path}: no image is left in {'a part of it' if len(numbers) > 1 else 'it'}; unreadable are {bad:,}")
+    if numbers == [1]:
+        raise AliError(f"{path}: one image is all there is; training needs at least 2, one to learn from and one to hold out")
+
+
+def _read(path: str, parts: list[Part], survey: Survey, crop: Crop) -> list[Source]:
+    """Read all pictures, one after another, into arrays that are made at once."""
     decoded: list[tuple[np.ndarray, list[Label]]] = []
     for part, number in zip(parts, survey.numbers, strict=True):
         x = np.empty((number, survey.side, survey.side) if survey.grey else (number, survey.side, survey.side, 3), np.uint8)
@@ -234,35 +322,35 @@ def _read(path: str, parts: list[Part], size: int | None, crop: Crop, grey: bool
             x[len(beside)] = image
             beside.append(y)
         decoded.append((x[: len(beside)], beside))
-    for x, _ in decoded:
-        if not len(x):
-            what = "a part of it" if len(parts) > 1 else "it"
-            raise AliError(f"{path}: no image is left in {what}; unreadable are {len(survey.tally.bad):,}")
-    if len(decoded) == 1 and len(decoded[0][0]) == 1:
-        raise AliError(f"{path}: one image is all there is; training needs at least 2, one to learn from and one to hold out")
+    _check_left(path, [len(x) for x, _ in decoded], len(survey.tally.bad))
     known, said = labels.finish(path, parts, [beside for _, beside in decoded])
     notes = (*survey.tally.words(survey.side), *said)
-    return [Source(x, **found, notes=notes) for (x, _), found in zip(decoded, known, strict=True)]
+    return [Source(x, **found, notes=notes, chosen={"stream": False}) for (x, _), found in zip(decoded, known, strict=True)]
 
 
-def _survey(parts: list[Part], skip_bad: bool) -> tuple[list[int], set[pixels.Size], bool]:
-    """How many pictures each part has, their sizes, and whether any is in colour; from their headers."""
+def _survey(parts: list[Part], skip_bad: bool) -> tuple[list[int], set[pixels.Size], bool, list[list[int]]]:
+    """How many pictures each part has, two of their sizes (or the one), whether any is in colour, and bad rows; from their headers."""
     numbers, sizes, colour, tally = [], set(), False, Tally(skip_bad)
-    for part in parts:
+    bad: list[list[int]] = [[] for _ in parts]
+    for part, bad_rows in zip(parts, bad, strict=True):
         number = 0
         for picture in part.pictures():
             number += 1
             try:
                 with picture.open() as opened:
-                    sizes.add(opened.size)
+                    if len(sizes) < 2:
+                        sizes.add(opened.size)
                     colour = colour or not pixels.is_grey(opened)
+            except MemoryError:
+                raise
             except Exception as error:  # damaged bytes raise anything: of Pillow, zlib, struct
                 tally.bad.append((picture.where, error))
+                bad_rows.append(number - 1)
         numbers.append(number)
     tally.refuse(
         f"{len(tally.bad):,} of {sum(numbers):,} are unreadable: from their first bytes, damage further in shows when they are decoded"
     )
-    return numbers, sizes, colour
+    return numbers, sizes, colour, bad
 
 
 def _decode(part: Part, survey: Survey, crop: Crop, number: int) -> Iterator[tuple[np.ndarray, Label]]:
@@ -273,6 +361,8 @@ def _decode(part: Part, survey: Survey, crop: Crop, number: int) -> Iterator[tup
             with warnings.catch_warnings(), picture.open() as opened:
                 warnings.simplefilter("ignore")  # Pillow's, about odd metadata
                 whole, converted = pixels.bytes_of(opened, survey.grey)
+        except MemoryError:
+            raise
         except Exception as error:
             survey.tally.bad.append((picture.where, error))
             survey.tally.refuse(f"{read:,} of {number:,} were read before it")

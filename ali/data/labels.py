@@ -108,7 +108,7 @@ def numbers(cells: Sequence[Any], names: Sequence[str], where: str) -> np.ndarra
     return row
 
 
-def finish(path: str, parts: list[Part], found: list[list[Label]]) -> tuple[list[dict[str, Any]], list[str]]:
+def finish(path: str, parts: list[Part], found: Sequence[Sequence[Label] | np.ndarray]) -> tuple[list[dict[str, Any]], list[str]]:
     """What sources have beside their rows, numbered alike in all parts.
 
     Arguments:
@@ -124,7 +124,7 @@ def finish(path: str, parts: list[Part], found: list[list[Label]]) -> tuple[list
     """
     names = parts[0].attributes
     if names:
-        return [{"y": np.stack(rows).astype(np.float32), "attributes": names} for rows in found], []  # pyrefly: ignore[no-matching-overload]
+        return [{"y": np.asarray(rows, np.float32), "attributes": names} for rows in found], []
     classes, numbers = _classes(path, {label for labels in found for label in labels}, max((part.classes for part in parts), key=len))
     ys = [np.array([numbers[label] for label in labels], np.int64) for labels in found]
     some = [y if (y >= 0).any() else None for y in ys]

@@ -233,7 +233,7 @@ def _has(names: Iterable[str]) -> Callable[[Path], bool]:
 def _other(path: str, hold_out: float, official: str, size: int | None = None) -> Data:
     """PATH holds no official files: the reader of anybody's images takes it, and its refusal names them, too."""
     try:
-        return images.images(path, size, hold_out=hold_out)
+        return images.images(path, size, hold_out=hold_out, stream=False)
     except AliError as error:
         if str(error).startswith(f"{path}: ") and Path(path).suffix not in (".npy", ".npz", ".parquet"):
             raise AliError(f"{error}; the official files, unpacked, would be {official}") from None

@@ -14,9 +14,9 @@ What becomes of it, in this order:
 
 from __future__ import annotations
 
-__all__ = ["Part", "Picture", "array", "bytes_of", "check_size", "choose_size", "is_grey", "square"]
+__all__ = ["Part", "Picture", "Rows", "array", "bytes_of", "check_size", "choose_size", "is_grey", "square"]
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -62,6 +62,25 @@ class Picture(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Pictures that can be asked for in any order, a block of them at a time.
+
+    Arguments:
+        labels: of each row; attributes as one array.
+        read: the pictures of a block, by its number.
+        mark: says what is there without a look at any picture: names and sizes of files, and where rows lie in them.
+        starts: the first row of each block; None where every row is a block of its own, which costs little to read.
+        sizes: of each block, in bytes, as far as the file tells.
+    """
+
+    labels: Sequence[Label] | np.ndarray
+    read: Callable[[int], list[Picture]]
+    mark: bytes
+    starts: np.ndarray | None = None
+    sizes: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class Part:
     """Pictures that belong together, as training or as held-out rows.
 
@@ -69,11 +88,13 @@ class Part:
         pictures: goes through them, as often as it is called.
         classes: names of the classes by number, where labels are numbers and have names.
         attributes: their names, where labels are attributes.
+        rows: the same pictures for any order; None where they can only be gone through.
     """
 
     pictures: Callable[[], Iterable[Picture]]
     classes: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
+    rows: Callable[[], Rows] | None = None
 
 
 def check_size(size: int | None) -> None:

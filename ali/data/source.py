@@ -6,8 +6,9 @@ __all__ = ["Batch", "Data", "Source", "balanced", "check_share", "hide", "known_
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,13 +26,24 @@ class Batch(NamedTuple):
     y: Tensor | None = None
 
 
+@runtime_checkable
+class Ordered(Protocol):
+    """Rows that say in which order an epoch can visit them at little cost, and what they are without reading them all.
+
+    ``order`` is told how many orders are followed at the same time, and share what is held in memory.
+    """
+
+    def order(self, generator: np.random.Generator, among: int = 1) -> np.ndarray: ...
+    def fingerprint(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Source:
     """Rows in the data's own units and layout.
 
     Arguments:
         x: images (n, height, width) or (n, height, width, 3), or rows of numbers (n, d); an array, or rows that are read when they
-            are asked for (:class:`ali.data.store.Stored`).
+            are asked for (:class:`ali.data.store.Stored`, :class:`ali.data.streams.Streamed`).
         y: class numbers, shape (n,), int64, -1 for unknown; or attributes, shape (n, k), float32: 0 and 1, or other numbers; or None.
         classes: names of the classes, by number.
         attributes: names of the attributes, in the order of y's columns.
@@ -39,6 +51,7 @@ class Source:
             floating point.
         columns: what each column of a table holds (:class:`ali.data.tables.Column`).
         notes: what was done to the data while it was read, a line each.
+        chosen: arguments that the reader settled for itself; a run remembers them, and its data is opened the same way again.
     """
 
     x: Any
@@ -48,6 +61,7 @@ class Source:
     maximum: float | None = None
     columns: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
+    chosen: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -62,7 +76,9 @@ class Source:
         return np.flatnonzero(self.y >= 0) if self.y is not None and self.y.ndim == 1 else np.array([], np.int64)
 
     def fingerprint(self) -> str:
-        """A hash of every row, by which a resumed run knows its data again."""
+        """A hash of every row, by which a resumed run knows its data again; rows that are streamed have one of their own."""
+        if isinstance(self.x, Ordered):
+            return self.x.fingerprint()
         digest = hashlib.sha256(f"{self.x.dtype} {self.x.shape}".encode())
         at_once = max(1, 2**22 * len(self) // max(1, self.x.nbytes))  # rows in 4 MiB
         for first in range(0, len(self), at_once):
@@ -185,24 +201,33 @@ def stream(
         x = torch.from_numpy(np.require(source.x, requirements=["C", "W"])).to(device)
     y = None if source.y is None else torch.from_numpy(source.y).to(device)
     known = np.flatnonzero(source.y >= 0) if labelled and source.y is not None else np.empty(0, np.int64)
+    share = 2 if labelled else 1  # of what a source can hold: labelled rows have an order of their own
     plain = batch_size - labelled
     per_epoch = len(source) // plain
+
+    @lru_cache(2)  # a batch may end one round and begin the next
+    def labelled_round(number: int) -> np.ndarray:
+        generator = np.random.default_rng((seed, number, 1))
+        if isinstance(source.x, Ordered):
+            return source.rows(known).x.order(generator, share)
+        return generator.permutation(len(known))
+
     epoch, order = -1, torch.empty(0)
     while True:
         if start // per_epoch != epoch:
             epoch = start // per_epoch
-            order = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(len(source))).to(device)
+            generator = np.random.default_rng((seed, epoch))
+            drawn = source.x.order(generator, share) if isinstance(source.x, Ordered) else generator.permutation(len(source))
+            order = torch.from_numpy(drawn).to(device)
         first = start % per_epoch * plain
         rows = order[first : first + plain]
         if labelled:
-            rows = torch.cat([torch.from_numpy(_cycle(known, start * labelled, labelled, seed)).to(device), rows])
+            rows = torch.cat([torch.from_numpy(_cycle(known, labelled_round, start * labelled, labelled)).to(device), rows])
         batch = torch.from_numpy(source.x[rows.cpu().numpy()]).to(device) if x is None else x[rows]
         yield Batch(transform(batch), None if y is None else y[rows])
         start += 1
 
 
-def _cycle(rows: np.ndarray, first: int, n: int, seed: int) -> np.ndarray:
+def _cycle(rows: np.ndarray, order: Callable[[int], np.ndarray], first: int, n: int) -> np.ndarray:
     """n rows of an endless sequence, from place ``first`` on: all rows in a new order, again and again."""
-    places = np.arange(first, first + n)
-    rounds = {k: np.random.default_rng((seed, k, 1)).permutation(rows) for k in set((places // len(rows)).tolist())}
-    return np.array([rounds[place // len(rows)][place % len(rows)] for place in places.tolist()])
+    return np.array([rows[order(place // len(rows))[place % len(rows)]] for place in range(first, first + n)])

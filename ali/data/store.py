@@ -8,7 +8,7 @@ Rows are read with plain reads, not through a memory map: neither memory nor add
 
 from __future__ import annotations
 
-__all__ = ["Stored", "Writer", "is_store", "open_store"]
+__all__ = ["Stored", "Writer", "header", "is_store", "open_store"]
 
 import os
 from pathlib import Path
@@ -32,14 +32,7 @@ class Stored:
     """
 
     def __init__(self, file: Path, index: np.ndarray | None = None):
-        try:
-            with open(file, "rb") as opened:
-                version = np.lib.format.read_magic(opened)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, fortran, self.dtype = read(opened)
-                self._start = opened.tell()
-        except (OSError, ValueError) as error:
-            raise AliError(f"{file}: not a readable .npy file ({error})") from None
+        shape, fortran, self.dtype, self._start = header(file)
         self.file, self.index = file, np.arange(shape[0]) if index is None else index
         self.shape: tuple[int, ...] = (len(self.index), *shape[1:])
         self._bytes = int(np.prod(shape[1:], dtype=np.int64)) * self.dtype.itemsize
@@ -76,25 +69,45 @@ class Stored:
         return self[:] if dtype is None else self[:].astype(dtype)
 
 
+def header(file: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """What an ``.npy`` file says of itself: shape, whether its first index runs fastest, type, and where the numbers begin.
+
+    Raises:
+        AliError: it is none.
+    """
+    try:
+        with open(file, "rb") as opened:
+            version = np.lib.format.read_magic(opened)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            return *read(opened), opened.tell()
+    except (OSError, ValueError) as error:
+        raise AliError(f"{file}: not a readable .npy file ({error})") from None
+
+
 class Writer:
     """Appends rows to an ``.npy`` file, whose number of rows is written last.
 
     Arguments:
         file: to write.
         shape: of one row.
+        dtype: of the numbers.
     """
 
-    def __init__(self, file: Path, shape: tuple[int, ...]):
-        self.shape, self.rows = shape, 0
+    def __init__(self, file: Path, shape: tuple[int, ...], dtype: Any = np.uint8):
+        self.shape, self.dtype, self.rows = shape, np.dtype(dtype), 0
         self._file = open(file, "wb")  # noqa: SIM115 (closed by close)
         self._file.write(b"\0" * HEADER)
 
     def append(self, row: np.ndarray) -> None:
-        self._file.write(np.ascontiguousarray(row, dtype=np.uint8).data)
-        self.rows += 1
+        self.extend(row[None])
+
+    def extend(self, rows: np.ndarray) -> None:
+        self._file.write(np.ascontiguousarray(rows, dtype=self.dtype).data)
+        self.rows += len(rows)
 
     def close(self) -> None:
-        text = repr({"descr": "|u1", "fortran_order": False, "shape": (self.rows, *self.shape)}).ljust(HEADER - 11) + "\n"
+        shape = (self.rows, *self.shape)
+        text = f"{{'descr': {self.dtype.str!r}, 'fortran_order': False, 'shape': {shape}, }}".ljust(HEADER - 11) + "\n"
         self._file.seek(0)
         self._file.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode())
         self._file.close()

@@ -7,18 +7,19 @@ of the same names, types and categories. In messages the first row below the hea
 
 from __future__ import annotations
 
-__all__ = ["Column", "describe_frame", "finite", "from_matrix", "number_columns", "read", "table", "to_matrix"]
+__all__ = ["Column", "describe_frame", "finite", "from_matrix", "number_columns", "pieces", "read", "table", "to_matrix"]
 
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ali.data import arrays, labels, texts
+from ali.data import arrays, labels, parquet, texts
 from ali.data.source import Data, Source, split
 from ali.data.texts import finite
 from ali.errors import AliError
@@ -26,6 +27,7 @@ from ali.errors import AliError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ROWS = 4096  # of a Parquet file that are in memory at a time
 CATEGORIES = 100  # more different texts than this in one column are no categories
 EXACT = 2**53  # whole numbers beyond it are no longer exact in float64
 DATE = re.compile(r"\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.]\d{2,4}")
@@ -143,7 +145,21 @@ def _read(
     path: str, delimiter: str | None, encoding: str | None, decimal: str | None, commas: bool = False
 ) -> tuple[pa.Table, tuple[str, ...]]:
     import pyarrow as pa
-    from pyarrow import parquet
+
+    found, notes = _pieces(path, delimiter, encoding, decimal, commas)
+    return pa.concat_tables(found), notes
+
+
+def pieces(path: str, delimiter: str | None = None, encoding: str | None = None, commas: bool = False) -> Iterator[pa.Table]:
+    """The same as :func:`read` a few thousand rows at a time, for files that do not fit into memory; at least one row in all."""
+    return _pieces(path, delimiter, encoding, None, commas)[0]
+
+
+def _pieces(
+    path: str, delimiter: str | None, encoding: str | None, decimal: str | None, commas: bool
+) -> tuple[Iterator[pa.Table], tuple[str, ...]]:
+    """Tables one below the other, and what there is to say of the file."""
+    import pyarrow as pa
 
     file, notes = Path(path), ()
     if file.is_dir():
@@ -151,27 +167,32 @@ def _read(
     if not file.is_file():
         raise AliError(f"{path}: no such file")
     if file.suffix == ".parquet":
-        try:
-            rows = parquet.read_table(file)
-        except (pa.ArrowException, OSError) as error:
-            raise AliError(f"{path}: not a readable Parquet file ({error})") from None
+        found = (pa.Table.from_batches([batch]) for batch in parquet.batches(file, rows=ROWS))
     else:
-        rows, notes = texts.read(file, delimiter, encoding, decimal, commas)
-    twice = [name for name, count in Counter(rows.column_names).items() if count > 1]
-    if twice:
-        raise AliError(f"{path}: {len(twice)} column name(s) stand twice in the header, {twice[0]!r} first: rename them")
-    if rows.num_rows == 0:
-        raise AliError(f"{path}: no rows")
-    return rows, notes
+        found, notes = texts.read(file, delimiter, encoding, decimal, commas)
+
+    def checked() -> Iterator[pa.Table]:
+        seen = 0
+        for rows in found:
+            twice = [name for name, count in Counter(rows.column_names).items() if count > 1]
+            if twice:
+                raise AliError(f"{path}: {len(twice)} column name(s) stand twice in the header, {twice[0]!r} first: rename them")
+            seen += rows.num_rows
+            yield rows
+        if not seen:
+            raise AliError(f"{path}: no rows")
+
+    return checked(), notes
 
 
-def to_matrix(rows: Any, columns: tuple[Column, ...], where: str) -> np.ndarray:
+def to_matrix(rows: Any, columns: tuple[Column, ...], where: str, first: int = 0) -> np.ndarray:
     """A table as float64 of shape (n, columns).
 
     Arguments:
         rows: a pyarrow table, or anything that pyarrow takes for one (data frames of pandas or polars, a dict of lists).
         columns: what each column must hold.
         where: what the messages call the table.
+        first: the place of its first row in what they call so.
 
     Raises:
         AliError: a column is missing, a cell is empty where none may be, not a number, or a category never seen.
@@ -180,7 +201,7 @@ def to_matrix(rows: Any, columns: tuple[Column, ...], where: str) -> np.ndarray:
     lacking = [column.name for column in columns if column.name not in rows.column_names]
     if lacking:
         raise AliError(f"{where}: no column {lacking[0]!r}; this run knows {', '.join(column.name for column in columns)}")
-    return np.stack([_cells(rows.column(column.name), column, where) for column in columns], 1)
+    return np.stack([_cells(rows.column(column.name), column, where, first) for column in columns], 1)
 
 
 def from_matrix(x: np.ndarray, columns: tuple[Column, ...]) -> pa.Table:
@@ -290,24 +311,26 @@ def _kind(cells: list[Any], present: list[Any], name: str, where: str) -> Litera
     return "category"
 
 
-def _cells(cells: Any, column: Column, where: str) -> np.ndarray:
+def _cells(cells: Any, column: Column, where: str, first: int) -> np.ndarray:
     """One column as float64."""
     places = {name: float(k) for k, name in enumerate(column.categories)}
     values = np.empty(len(cells))
     for row, cell in enumerate(cells.to_pylist()):
         if _is_missing(cell):
             if not column.missing:
-                raise AliError(f"{where}: column {column.name!r}, row {row + 1} is empty; training saw no empty cell there")
+                raise AliError(f"{where}: column {column.name!r}, row {first + row + 1} is empty; training saw no empty cell there")
             values[row] = np.nan
         elif column.categories:
             key = str(cell).lower() if column.kind == "boolean" else str(cell)
             if key not in places:
-                raise AliError(f"{where}: column {column.name!r}, row {row + 1}: {cell!r} was never seen; it knows {', '.join(places)}")
+                raise AliError(
+                    f"{where}: column {column.name!r}, row {first + row + 1}: {cell!r} was never seen; it knows {', '.join(places)}"
+                )
             values[row] = places[key]
         else:
             number = finite(cell)
             if number is None:
-                raise AliError(f"{where}: column {column.name!r}, row {row + 1}: {cell!r} is not a finite number")
+                raise AliError(f"{where}: column {column.name!r}, row {first + row + 1}: {cell!r} is not a finite number")
             values[row] = number
     return values
 

@@ -6,7 +6,8 @@ __all__ = ["MARKS", "finite", "looks_marked", "read"]
 
 import csv
 import re
-from io import StringIO
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
+ROWS = 4096  # lines that are in memory at a time
 MARKS = ",;\t|"
 # A number that is written with a decimal comma, or with marks between its thousands, and which no program reads as it stands.
 MARKED = re.compile(r"[-+]?(\d+,\d+|\d{1,3}((,\d{3})+(\.\d+)?|(\.\d{3})+(,\d+)?|([ '\u00a0\u202f]\d{3})+([.,]\d+)?))")
 UNSURE = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")  # 1,234 is 1234 to some and 1.234 to others
 
 
-def read(file: Path, delimiter: str | None, encoding: str | None, decimal: str | None, commas: bool) -> tuple[pa.Table, tuple[str, ...]]:
+def read(
+    file: Path, delimiter: str | None, encoding: str | None, decimal: str | None, commas: bool
+) -> tuple[Iterator[pa.Table], tuple[str, ...]]:
     """Cells as text, empty ones as null; what they hold is decided once the whole column has been seen.
+
+    A few thousand lines are in memory at a time: the file is read once to find out what must be found out, and then once more.
 
     Arguments:
         file: a CSV file.
@@ -34,18 +40,19 @@ def read(file: Path, delimiter: str | None, encoding: str | None, decimal: str |
         commas: take the comma also where it could be one between thousands.
 
     Returns:
-        The cells, and what there is to say of them.
+        Tables one below the other, at least one, which may be empty; and what there is to say of them.
 
     Raises:
         AliError: not text, a line of another length than the header, no names; the message says where.
     """
-    import pyarrow as pa
-
-    text = _text(file, encoding)
-    delimiter = _delimiter(text) if delimiter is None else delimiter
+    if decimal not in (None, ".", ","):
+        raise AliError(f"the decimal mark is . or , , got {decimal!r}")
+    encoding = _encoding(file, encoding)
+    with open(file, encoding=encoding, newline="") as opened:
+        delimiter = _delimiter("".join(islice(opened, 20))) if delimiter is None else delimiter
     if len(delimiter) != 1:
         raise AliError(f"a delimiter is one character, got {delimiter!r}")
-    names, lines = _lines(file, text, delimiter)
+    names, _ = next(_blocks(file, encoding, delimiter))
     if len(names) > 1 and all(finite(name) is not None for name in names):
         raise AliError(
             f"{file}: the first line holds numbers ({', '.join(names[:3])}, ...), not the names of columns: put a header above it"
@@ -53,10 +60,10 @@ def read(file: Path, delimiter: str | None, encoding: str | None, decimal: str |
     nameless = [k for k, name in enumerate(names) if not name]
     if nameless:
         raise AliError(f"{file}: column {nameless[0]} has no name in the header")
-    cells = [[None if cell.strip().lower() in MISSING else cell.strip() for cell in line] for line in lines]
-    columns: list[list[str | None]] = [list(column) for column in zip(*cells, strict=True)] or [[] for _ in names]
-    notes = _pointed(file, names, columns, delimiter, decimal, commas)
-    return pa.Table.from_arrays([pa.array(column, pa.string()) for column in columns], names=names), notes
+    chosen, notes = [], ()
+    if decimal == "," or (decimal is None and delimiter != ","):
+        chosen, notes = _commas(file, names, (columns for _, columns in _blocks(file, encoding, delimiter)), decimal, commas)
+    return (_table(names, columns, chosen) for _, columns in _blocks(file, encoding, delimiter)), notes
 
 
 def finite(cell: Any) -> float | None:
@@ -75,79 +82,113 @@ def looks_marked(cells: list[Any]) -> bool:
     return all(isinstance(cell, str) and (finite(cell) is not None or MARKED.fullmatch(cell)) for cell in cells)
 
 
-def _text(file: Path, encoding: str | None) -> str:
-    raw = file.read_bytes()
-    if not raw.strip():
+def _encoding(file: Path, encoding: str | None) -> str:
+    """The encoding in which all of the file is text."""
+    marked, empty, null = False, True, False
+    with open(file, "rb") as raw:
+        for number, some in enumerate(iter(lambda: raw.read(2**20), b"")):
+            marked = marked or (number == 0 and some[:2] in (b"\xff\xfe", b"\xfe\xff"))
+            empty, null = empty and not some.strip(), null or b"\0" in some
+    if empty:
         raise AliError(f"{file}: the file is empty")
-    marked = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
-    if encoding is None and not marked and b"\0" in raw:
+    if encoding is None and not marked and null:
         raise AliError(f"{file}: not a CSV file, it holds binary data (if it is text in UTF-16: --encoding utf-16)")
     tried = [encoding] if encoding else ["utf-16"] if marked else ["utf-8-sig", "cp1252"]
     for name in tried:
         try:
-            text = raw.decode(name)
+            with open(file, encoding=name, newline="") as text:
+                if any("\0" in some for some in iter(lambda: text.read(2**20), "")):
+                    raise AliError(f"{file}: not a CSV file, it holds binary data")
         except LookupError:
             raise AliError(f"{file}: there is no encoding {name!r}; usual ones are utf-8, utf-16, cp1252, latin-1") from None
         except UnicodeError:
             continue
-        if "\0" in text:
-            raise AliError(f"{file}: not a CSV file, it holds binary data")
-        return text
+        return name
     if encoding:
         raise AliError(f"{file}: not text in encoding {encoding}; leave --encoding out to have it found out, or say another")
     raise AliError(f"{file}: not a CSV file: not text in UTF-8, UTF-16 or Windows-1252; if it is text all the same, say its --encoding")
 
 
-def _lines(file: Path, text: str, delimiter: str) -> tuple[list[str], list[list[str]]]:
-    """The header and the lines below it, all of one length."""
-    reader, found, first = csv.reader(StringIO(text, newline=""), delimiter=delimiter), [], 1
+def _blocks(file: Path, encoding: str, delimiter: str) -> Iterator[tuple[list[str], list[list[str | None]]]]:
+    """The header and the columns of some lines below it, all of one length; the first of them alone are none."""
+    names: list[str] = []
+    with open(file, encoding=encoding, newline="") as opened:
+        lines = _lines(file, opened, delimiter)
+        try:
+            _, header = next(lines, (0, None))
+            if header is None:
+                raise AliError(f"{file}: the file is empty")
+            names = [name.strip() for name in header]
+            yield names, [[] for _ in names]
+            while some := list(islice(lines, ROWS)):
+                for number, line in some:
+                    if len(line) != len(names):
+                        why = f"if the delimiter is not {delimiter!r}, say which with --delimiter"
+                        if "\n" in line[-1]:
+                            turns = line[-1].count("\n") + 1
+                            why = f"a quotation mark opens in this line and goes on for {turns} lines: is one never closed?"
+                        raise AliError(f"{file}, line {number}: {len(line)} cells, but the header has {len(names)}; {why}")
+                cells = ([None if cell.strip().lower() in MISSING else cell.strip() for cell in line] for _, line in some)
+                yield names, [list(column) for column in zip(*cells, strict=True)]
+        except (csv.Error, UnicodeError) as error:
+            raise AliError(f"{file}: not a readable CSV file ({error})") from None
+
+
+def _lines(file: Path, opened: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Lines that hold something, with the numbers at which they begin."""
     try:
-        for line in reader:
-            if line:
-                found.append((first, line))
-            first = reader.line_num + 1
-    except (csv.Error, ValueError) as error:
+        reader, first = csv.reader(opened, delimiter=delimiter), 1
+    except ValueError as error:
         raise AliError(f"{file}: not a readable CSV file ({error})") from None
-    if not found:
-        raise AliError(f"{file}: the file is empty")
-    names = [name.strip() for name in found[0][1]]
-    for number, line in found:
-        if len(line) != len(names):
-            why = f"if the delimiter is not {delimiter!r}, say which with --delimiter"
-            if "\n" in line[-1]:
-                why = f"a quotation mark opens in this line and goes on for {line[-1].count(chr(10)) + 1} lines: is one never closed?"
-            raise AliError(f"{file}, line {number}: {len(line)} cells, but the header has {len(names)}; {why}")
-    return names, [line for _, line in found[1:]]
+    for line in reader:
+        if line:
+            yield first, line
+        first = reader.line_num + 1
 
 
-def _pointed(
-    file: Path, names: list[str], columns: list[list[str | None]], delimiter: str, decimal: str | None, commas: bool
-) -> tuple[str, ...]:
-    """Give decimal commas a point, in place; says where."""
-    if decimal not in (None, ".", ","):
-        raise AliError(f"the decimal mark is . or , , got {decimal!r}")
-    if decimal == "." or (decimal is None and delimiter == ","):
-        return ()
-    present = [[cell for cell in column if cell is not None] for column in columns]
-    found = [k for k, cells in enumerate(present) if any("," in c for c in cells) and all(_comma(c) is not None for c in cells)]
-    chosen = range(len(names)) if decimal == "," else found
-    points = next(((k, c) for k in range(len(names)) if k not in found for c in present[k] if "." in c and finite(c) is not None), None)
-    if points and (found or decimal == ","):
+def _table(names: list[str], columns: list[list[str | None]], chosen: Collection[int]) -> pa.Table:
+    """Cells as a table; in the chosen columns decimal commas become points."""
+    import pyarrow as pa
+
+    for k in chosen:
+        columns[k] = [c if c is None or _comma(c) is None else c.replace(",", ".") for c in columns[k]]
+    return pa.Table.from_arrays([pa.array(column, pa.string()) for column in columns], names=names)
+
+
+def _commas(
+    file: Path, names: list[str], blocks: Iterable[list[list[str | None]]], decimal: str | None, commas: bool
+) -> tuple[Collection[int], tuple[str, ...]]:
+    """The columns whose commas are decimal ones, and what there is to say of them."""
+    width = len(names)
+    numbers, unsure = [True] * width, [True] * width
+    comma: list[str | None] = [None] * width  # the first cell of each column with one
+    point: list[str | None] = [None] * width  # the first number of each column with one
+    for columns in blocks:
+        for k, cells in enumerate(columns):
+            for c in cells:
+                if c is None:
+                    continue
+                numbers[k] = numbers[k] and _comma(c) is not None
+                if "," in c:
+                    comma[k] = comma[k] or c
+                    unsure[k] = unsure[k] and UNSURE.fullmatch(c) is not None
+                elif point[k] is None and "." in c and finite(c) is not None:
+                    point[k] = c
+    found = [k for k in range(width) if comma[k] and numbers[k]]
+    points = next((k for k in range(width) if k not in found and point[k]), None)
+    if points is not None and (found or decimal == ","):
         raise AliError(
-            f"{file}: column {names[points[0]]!r} holds {points[1]!r}, with a point, "
+            f"{file}: column {names[points]!r} holds {point[points]!r}, with a point, "
             + (f"and column {names[found[0]]!r} decimal commas: " if found else "and the decimal mark is to be the comma: ")
             + "take marks between thousands out of the file, write all decimals alike, or say --decimal . for points"
         )
-    unsure = [k for k in found if all(UNSURE.fullmatch(c) for c in present[k] if "," in c)]
-    if unsure and decimal is None and not commas and len(unsure) == len(found):
-        cell = next(c for c in present[unsure[0]] if "," in c)
+    if found and all(unsure[k] for k in found) and decimal is None and not commas:
         raise AliError(
-            f"{file}: column {names[unsure[0]]!r} holds {cell!r}: is the comma a decimal mark? Then say --decimal , "
+            f"{file}: column {names[found[0]]!r} holds {comma[found[0]]!r}: is the comma a decimal mark? Then say --decimal , "
             "If it stands between thousands, take it out of the file"
         )
-    for k in chosen:
-        columns[k] = [c if c is None or _comma(c) is None else c.replace(",", ".") for c in columns[k]]
-    return (f"decimal commas read as such in {', '.join(names[k] for k in found)} (--decimal . if they are none)",) if found else ()
+    notes = (f"decimal commas read as such in {', '.join(names[k] for k in found)} (--decimal . if they are none)",) if found else ()
+    return (range(width) if decimal == "," else found), notes
 
 
 def _comma(cell: str) -> float | None:

@@ -139,7 +139,7 @@ class Level(nn.Module):
     @property
     def dim(self) -> int:
         """Dimension of the level's code."""
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng():  # the noise of those who ask stays as it is
             return self.sample(1).shape[1]
 
     def sample(self, n: int) -> Float[Tensor, "n d"]:

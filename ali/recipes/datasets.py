@@ -133,7 +133,7 @@ DATASETS: dict[str, Dataset] = {
     "images": Dataset(
         "your own images, of any size, grey or colour",
         "images:images",
-        needs="a folder of pictures, or of Parquet files in the Hugging Face image convention; an .npy or .npz array "
+        needs="a folder of pictures, of Parquet files in the Hugging Face image convention, or of .tar archives; an .npy or .npz array "
         "(n, height, width[, 3]); or hub:owner/name",
     ),
     "table": Dataset(
