@@ -23,7 +23,8 @@ from ali.data.tables import Column, from_matrix, to_matrix
 from ali.errors import AliError
 from ali.games.game import Classifies, Climbs, Conditions, Game, Generates, Infers, Level, Scores
 from ali.opening import in_memory, no_folder, open_data
-from ali.session import Report, Session, check_arguments, device_named, named, stoppable
+from ali.recipes.arguments import check_arguments
+from ali.session import Report, Session, device_named, named, stoppable
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
 DRAWN = 2**14  # codes that are drawn together

@@ -6,10 +6,9 @@ longer numbers. It is itself a generator of :class:`Report`, so a progress bar i
 
 from __future__ import annotations
 
-__all__ = ["Report", "Session", "Stopped", "check_arguments", "device_named", "named", "stoppable", "threads"]
+__all__ = ["Report", "Session", "Stopped", "device_named", "named", "stoppable", "threads"]
 
 import copy
-import inspect
 import json
 import math
 import os
@@ -20,12 +19,11 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,6 +34,7 @@ from ali.data.source import Batch, Data, hide, known_counts, stream
 from ali.errors import AliError
 from ali.games.game import Conditions, Generates, Infers
 from ali.recipes import parents
+from ali.recipes.arguments import check_arguments
 from ali.train import play
 
 FRAMES = 32  # pictures of samples while it learns
@@ -102,7 +101,7 @@ class Session:
             self.preprocess = preprocess.from_json(checkpoint.read_json(known))
         else:
             fitted = preprocess.fit(data.train, config.get("face", "modern"))
-            self.preprocess = _inherited(parent, fitted) if parent else fitted
+            self.preprocess = parents.inherited(parent, fitted) if parent else fitted
         spec = recipes.Spec(self.preprocess.network_shape, data.train.classes, self.preprocess.heads, data.train.attributes)
         config["spec"] = spec.to_json()
         torch.manual_seed(config["seed"])
@@ -182,7 +181,7 @@ class Session:
         check_arguments(name, function, arguments)
         parent = arguments.get("parent") or None
         if parent is not None:
-            arguments |= _embedded(parent, arguments)
+            arguments |= parents.settled(parent, arguments)
         config = {
             "ali": __version__,
             "torch": torch.__version__.split("+")[0],
@@ -445,30 +444,6 @@ class Session:
             checkpoint.write_file(self.folder / "samples" / f"step-{self.step:08d}.png", lambda file: drawn.save(file, "PNG"))
 
 
-def _embedded(parent: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that a parent settles: itself, as ``config.json`` embeds it, and the latent dimension."""
-    if not isinstance(parent, str):
-        raise AliError(f"parent must be the folder of a finished run, got {type(parent).__name__}")
-    known = parents.embedded(Path(parent))
-    latent = parents.latent(known)
-    if given.get("latent", latent) != latent:
-        raise AliError(f"latent is that of the parent's decoder, {latent}: leave it out, got {given['latent']}")
-    return {"parent": known, "latent": latent}
-
-
-def _inherited(parent: Path, ours: preprocess.Preprocess) -> preprocess.Preprocess:
-    """The parent's map between data and networks, which its decoder was trained with; refused where it is for other data."""
-    theirs = preprocess.from_json(checkpoint.read_json(parent / "preprocess.json"))
-    for what in ("shape", "columns", "pixels"):
-        known, found = getattr(theirs, what), getattr(ours, what)
-        if known != found:
-            name = {"shape": "shape of the rows", "columns": "columns", "pixels": "brightest pixel"}[what]
-            if what == "columns":
-                known, found = (", ".join(f"{column.name} ({column.kind})" for column in columns) for columns in (known, found))
-            raise AliError(f"{parent}: was trained on other data than this: its {name}: {known}, here: {found}")
-    return theirs
-
-
 class _Log:
     """``log.jsonl``; on resuming, lines of steps that are about to be done again are dropped."""
 
@@ -520,33 +495,6 @@ def stoppable(session: Session) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def check_arguments(name: str, recipe: Callable[..., Any], arguments: dict[str, Any]) -> None:
-    """Hold arguments against the types in a recipe's signature.
-
-    Raises:
-        AliError: names the argument and what it may be.
-    """
-    for key, parameter in inspect.signature(recipe, eval_str=True).parameters.items():
-        kind = parameter.annotation
-        if key in arguments and kind is not parameter.empty and not _is_a(arguments[key], kind):
-            allowed = ", ".join(map(str, get_args(kind))) if get_origin(kind) is Literal else getattr(kind, "__name__", str(kind))
-            raise AliError(f"{name}: {key} must be {'one of ' if get_origin(kind) is Literal else ''}{allowed}, got {arguments[key]!r}")
-
-
-def _is_a(value: Any, kind: Any) -> bool:
-    if get_origin(kind) is Literal:
-        return value in get_args(kind)
-    if get_origin(kind) in (Union, UnionType):
-        return any(_is_a(value, option) for option in get_args(kind))
-    if get_origin(kind) in (Sequence, tuple, list):
-        return isinstance(value, Sequence) and not isinstance(value, str) and all(_is_a(item, get_args(kind)[0]) for item in value)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return not isinstance(kind, type) or isinstance(value, kind)
 
 
 def _changed(key: str, before: Any, now: Any) -> str:

@@ -1,9 +1,9 @@
 """Fidelity falls with the level of a hierarchical ALI while what the data is, its class or its attributes, is kept.
 
-On scikit-learn's digits, or on images with classes or attributes (``--data PATH``). Error: squared, of reconstructions of held-out rows from
-each level, as a share of the data's variance. Kept: of digits and other classes the share of reconstructions whose nearest training row
-has the right class; of attributes the mean share on which a linear probe, fitted on training pixels, says of the reconstruction what
-it says of the original.
+On scikit-learn's digits, or on images with classes or attributes (``--data PATH``). Error: squared, of reconstructions of held-out
+rows from each level, as a share of the data's variance. Kept: of digits and other classes the share of reconstructions whose nearest
+training row has the right class; of attributes the mean share on which a linear probe, fitted on training pixels, says of the
+reconstruction what it says of the original.
 
     python -m experiments.hierarchy --seeds 3
 """

@@ -5,13 +5,15 @@ Signatures are read by the command line, so nothing here imports torch.
 
 from __future__ import annotations
 
-__all__ = ["SHARED", "Recipe", "fixed", "recipe", "shared"]
+__all__ = ["SHARED", "Recipe", "check_arguments", "fixed", "recipe", "shared"]
 
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
+from ali.errors import AliError
 from ali.recipes.parts import Parts
 from ali.recipes.run import Face, Run, Spec
 
@@ -107,3 +109,30 @@ def fixed(name: str, about: str, of: Recipe, **said: Any) -> Recipe:
     _, line, rest = (of.__doc__ or "").partition("\n")
     made.__name__, made.__doc__ = name, about + line + rest
     return made
+
+
+def check_arguments(name: str, recipe: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    """Hold arguments against the types in a recipe's signature.
+
+    Raises:
+        AliError: names the argument and what it may be.
+    """
+    for key, parameter in inspect.signature(recipe, eval_str=True).parameters.items():
+        kind = parameter.annotation
+        if key in arguments and kind is not parameter.empty and not _is_a(arguments[key], kind):
+            allowed = ", ".join(map(str, get_args(kind))) if get_origin(kind) is Literal else getattr(kind, "__name__", str(kind))
+            raise AliError(f"{name}: {key} must be {'one of ' if get_origin(kind) is Literal else ''}{allowed}, got {arguments[key]!r}")
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) in (Union, UnionType):
+        return any(_is_a(value, option) for option in get_args(kind))
+    if get_origin(kind) in (Sequence, tuple, list):
+        return isinstance(value, Sequence) and not isinstance(value, str) and all(_is_a(item, get_args(kind)[0]) for item in value)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return not isinstance(kind, type) or isinstance(value, kind)

@@ -6,7 +6,7 @@ parent's folder is opened once, when training begins (:func:`embedded`, :func:`p
 
 from __future__ import annotations
 
-__all__ = ["embedded", "frozen_decoder", "latent", "pour"]
+__all__ = ["embedded", "frozen_decoder", "inherited", "latent", "pour", "settled"]
 
 from dataclasses import replace
 from inspect import signature
@@ -20,6 +20,7 @@ from ali.recipes.run import Spec
 if TYPE_CHECKING:
     from ali.distributions import StandardNormal
     from ali.networks import Frozen
+    from ali.preprocess import Preprocess
 
 
 def embedded(folder: Path) -> dict[str, Any]:
@@ -104,3 +105,29 @@ def _rebuilt(parent: dict[str, Any], weights: Path | None = None) -> tuple[Froze
     if weights is not None:
         checkpoint.read_weights(weights, run.game)
     return decoder if isinstance(decoder, Frozen) else Frozen(decoder), prior
+
+
+def settled(parent: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that a parent settles: itself, as ``config.json`` embeds it, and the latent dimension."""
+    if not isinstance(parent, str):
+        raise AliError(f"parent must be the folder of a finished run, got {type(parent).__name__}")
+    known = embedded(Path(parent))
+    size = latent(known)
+    if given.get("latent", size) != size:
+        raise AliError(f"latent is that of the parent's decoder, {size}: leave it out, got {given['latent']}")
+    return {"parent": known, "latent": size}
+
+
+def inherited(parent: Path, ours: Preprocess) -> Preprocess:
+    """The parent's map between data and networks, which its decoder was trained with; refused where it is for other data."""
+    from ali import checkpoint, preprocess
+
+    theirs = preprocess.from_json(checkpoint.read_json(parent / "preprocess.json"))
+    for what in ("shape", "columns", "pixels"):
+        known, found = getattr(theirs, what), getattr(ours, what)
+        if known != found:
+            name = {"shape": "shape of the rows", "columns": "columns", "pixels": "brightest pixel"}[what]
+            if what == "columns":
+                known, found = (", ".join(f"{column.name} ({column.kind})" for column in columns) for columns in (known, found))
+            raise AliError(f"{parent}: was trained on other data than this: its {name}: {known}, here: {found}")
+    return theirs
