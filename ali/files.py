@@ -160,13 +160,15 @@ def read_numbers(file: Path) -> Iterator[np.ndarray]:
         raise AliError(f"{file}: no rows")
 
 
-def read_labels(file: Path, attributes: tuple[str, ...], label: str) -> np.ndarray:
+def read_labels(file: Path, attributes: tuple[str, ...], label: str, rows: Path | None = None) -> np.ndarray:
     """Read the labels of rows: names of classes, (n,), or attributes, float32 (n, k).
 
     Arguments:
         file: ``.csv`` or ``.parquet`` with a column for each attribute, or with one of classes, alone or of a known name; or ``.npy``.
         attributes: those that the run knows; none if it knows classes.
         label: the name of the column of classes.
+        rows: the folder of pictures whose labels they are: a column ``file_name`` says which line is whose. Without such a column, lines
+            and rows have one order.
 
     Raises:
         AliError: no such file, a broken one, no such column, an empty cell; the message says which.
@@ -177,6 +179,8 @@ def read_labels(file: Path, attributes: tuple[str, ...], label: str) -> np.ndarr
         except (OSError, ValueError) as error:
             raise AliError(f"{file}: not readable as .npy ({error})") from None
     table = tables.read(str(file))
+    if "file_name" in table.column_names:
+        table = _in_order(table, rows, file)
     if attributes:
         missing = [name for name in attributes if name not in table.column_names]
         if missing:
@@ -194,9 +198,27 @@ def read_labels(file: Path, attributes: tuple[str, ...], label: str) -> np.ndarr
     if not attributes:
         return np.array([str(cell) for cell in columns[wanted[0]]])
     try:
-        return np.array([[float(cell) for cell in cells] for cells in columns.values()], np.float32).T
+        return np.array([[_attribute(cell) for cell in cells] for cells in columns.values()], np.float32).T
     except ValueError as error:
         raise AliError(f"{file}: attributes are numbers ({error})") from None
+
+
+def _attribute(cell: Any) -> float:
+    """A number, or a truth as 1 or 0."""
+    return {"true": 1.0, "false": 0.0}[str(cell).lower()] if str(cell).lower() in ("true", "false") else float(cell)
+
+
+def _in_order(table: pa.Table, rows: Path | None, file: Path) -> pa.Table:
+    """The lines of a table in the order in which the pictures that its column ``file_name`` names are read."""
+    if rows is None or not rows.is_dir():
+        words = "its column 'file_name' names pictures, and the rows are no folder of them: leave it out if both have one order"
+        raise AliError(f"{file}: {words}")
+    places = {name: place for place, name in enumerate(table.column("file_name").to_pylist())}
+    names = [path.relative_to(rows).as_posix() for path in folders.find(rows)]
+    missing = [name for name in names if name not in places]
+    if missing:
+        raise AliError(f"{file}: has no line for {missing[0]!r} ({len(missing):,} of {len(names):,} pictures have none)")
+    return table.take([places[name] for name in names])
 
 
 def write_images(out: Path, pieces: Iterable[np.ndarray], maximum: float, columns: int | None = None) -> None:

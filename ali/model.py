@@ -62,6 +62,12 @@ class Model:
         return isinstance(game, Generates)
 
     @property
+    def classifies(self) -> bool:
+        """Is there a classifier?"""
+        game: Any = self.game
+        return isinstance(game, Classifies)
+
+    @property
     def infers(self) -> bool:
         """Is there an encoder?"""
         game: Any = self.game

@@ -101,7 +101,7 @@ class Session:
             self.preprocess = preprocess.from_json(checkpoint.read_json(known))
         else:
             fitted = preprocess.fit(data.train, config.get("face", "modern"))
-            self.preprocess = parents.inherited(parent, fitted) if parent else fitted
+            self.preprocess = parents.inherited(parent, fitted, np.array(data.train.x[:2000])) if parent else fitted
         spec = recipes.Spec(self.preprocess.network_shape, data.train.classes, self.preprocess.heads, data.train.attributes)
         config["spec"] = spec.to_json()
         torch.manual_seed(config["seed"])

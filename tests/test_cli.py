@@ -90,6 +90,29 @@ def test_help_of_a_data_set_lists_every_argument_with_the_defaults_of_the_face(f
             assert f"[default: {value}]" in described, described
 
 
+@pytest.mark.parametrize("recipe", recipes.RECIPES)
+def test_every_recipe_has_its_flags_on_every_data_set(recipe):
+    """A recipe's arguments must not be called like what every run, or a data set, has already."""
+    for dataset in recipes.DATASETS:
+        assert "--lr" in works("train", dataset.replace("_", "-"), "--recipe", recipe, "--help")
+
+
+def test_labels_of_pictures_are_matched_by_their_names(conditional, tmp_path):
+    rows = digits().test
+    works("sample", conditional, "--n", 12, "--out", tmp_path / "pictures")
+    names = [f"{k:06d}.png" for k in range(12)]
+    order = np.random.default_rng(0).permutation(12)
+    (tmp_path / "labels.csv").write_text("file_name,label\n" + "".join(f"{names[k]},{rows.y[k]}\n" for k in order))
+    (tmp_path / "plain.csv").write_text("label\n" + "".join(f"{rows.y[k]}\n" for k in range(12)))
+    for name in ("labels", "plain"):
+        works("encode", conditional, tmp_path / "pictures", "--labels", tmp_path / f"{name}.csv", "--out", tmp_path / f"{name}.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), np.load(tmp_path / "plain.npy"))
+    np.save(tmp_path / "x.npy", rows.x[:12])
+    refused = run("encode", conditional, tmp_path / "x.npy", "--labels", tmp_path / "labels.csv", "--out", tmp_path / "z.npy")
+    assert refused.returncode == 2
+    assert "file_name" in refused.stderr
+
+
 def test_verbs_write_what_they_say(trained, tmp_path):
     works("sample", trained, "--n", 9, "--out", tmp_path / "grid.png", "--seed", 1)
     assert pixels(tmp_path / "grid.png").shape[0] >= 28
@@ -374,6 +397,7 @@ def test_a_strip_of_edits_has_a_line_for_each_row_and_a_column_for_each_strength
         ("trained", ["sample", "--label", "3"], "takes no labels"),
         ("trained", ["encode", "x.npy", "--label", "3"], "takes no labels; `ali train --recipe conditional`"),
         ("trained", ["edit", "--label", "3"], "takes no labels that could be changed"),
+        ("conditional", ["edit", "--label", "5", "--strength", "0:1:3"], "--strength says how far to go along a --direction"),
         ("trained", ["edit", "--direction", "smiling"], "no such label: its classes are 0, 1"),
         ("trained", ["edit", "--direction", "3", "--strength", "1:2"], "lo:hi:n"),
         ("mixture", ["edit", "--direction", "smiling"], "classes"),

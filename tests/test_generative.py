@@ -196,7 +196,7 @@ def test_a_run_that_only_generates_is_evaluated_by_its_samples(generator, tmp_pa
 def test_a_run_that_only_infers_is_evaluated_by_its_codes(tmp_path):
     model = Model.train("digits", out=tmp_path / "run", recipe=infer_only)
     values = report.write(tmp_path / "run", model, digits(), tmp_path / "report")
-    assert set(values) == {"q_z", "q_z_floor", "nn_codes", "nn_pixels"}
+    assert set(values) == {"held_out", "held_out_labelled", "q_z", "q_z_floor", "nn_codes", "nn_pixels"}
     said = "\n".join(verdict(values))
     assert "q(z) does not match p(z)" in said
     assert "samples" not in said

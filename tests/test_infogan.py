@@ -144,7 +144,7 @@ def test_q_learns_from_generated_rows_only():
 
 
 def test_clusters_have_names_and_codes_of_rows_are_refused_in_words(tmp_path):
-    options = {"width": 16, "depth": 1, "epochs": 2, "categories": 4, "continuous": 1, "latent": 3}
+    options = {"width": 16, "depth": 1, "epochs": 2, "clusters": 4, "continuous": 1, "latent": 3}
     model = ali.Model.train("digits", out=tmp_path / "run", recipe="infogan", **options)
     assert model.classes == ("cluster 0", "cluster 1", "cluster 2", "cluster 3")
     probabilities = model.classify(digits().test.x)
@@ -163,8 +163,8 @@ def test_clusters_have_names_and_codes_of_rows_are_refused_in_words(tmp_path):
 
 
 def test_categories_must_be_two_at_least(tmp_path):
-    with pytest.raises(AliError, match="categories must be at least 2, got 1"):
-        ali.Model.train("digits", out=tmp_path / "run", recipe="infogan", categories=1)
+    with pytest.raises(AliError, match="clusters must be at least 2, got 1"):
+        ali.Model.train("digits", out=tmp_path / "run", recipe="infogan", clusters=1)
 
 
 def purity(found: np.ndarray, classes: np.ndarray) -> float:

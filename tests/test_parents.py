@@ -325,3 +325,14 @@ def test_encoders_learned_after_a_gan_infer_digits(tmp_path):
         assert values["mse_share"] < share
         assert values["label_kept"] > kept
         assert values["q_z"] < 0.15
+
+
+def test_a_parent_that_saw_rows_in_other_units_is_refused(tmp_path):
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    ali.Model.train("table", x, out=tmp_path / "parent", recipe="gan", epochs=1, width=8, depth=1)
+    with pytest.raises(ali.AliError, match="in other units"):
+        ali.Model.train("table", 1000 * x + 7, out=tmp_path / "run", recipe="post_hoc", parent=str(tmp_path / "parent"), epochs=1)
+    with pytest.warns(UserWarning, match="was trained on other rows"):
+        ali.Model.train(
+            "table", x[:150], out=tmp_path / "same", recipe="post_hoc", parent=str(tmp_path / "parent"), epochs=1, width=8, depth=1
+        )

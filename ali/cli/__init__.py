@@ -35,7 +35,9 @@ Label = Annotated[str | None, Parameter(help="Class of all rows, of a run that l
 Attributes = Annotated[str | None, Parameter(help="Attributes of all rows, of a run that learned some: smiling=1,blond=0.")]
 LABELS = "Labels of your ROWS, one line each: .csv, .parquet (a column label, or one for each attribute) or .npy."
 Labels = Annotated[Path | None, Parameter(help=LABELS)]
-Strengths = Annotated[str, Parameter(help="Steps along the direction, lo:hi:n; 1 leads from without to with.", allow_leading_hyphen=True)]
+Strengths = Annotated[
+    str | None, Parameter(help="Steps along the direction, lo:hi:n; 1 leads from without to with.", allow_leading_hyphen=True)
+]
 Edited = Annotated[int | None, Parameter(help="How many rows of a picture. Default: 60, along a direction 8.")]
 NewLabel = Annotated[str | None, Parameter(help="Class to change into, of a conditional run.")]
 NewAttributes = Annotated[str | None, Parameter(help="Attributes to change, of a conditional run: smiling=1,blond=0; the others stay.")]
@@ -185,7 +187,7 @@ def edit(
     label: NewLabel = None,
     attributes: NewAttributes = None,
     direction: Direction = None,
-    strength: Strengths = "-2:2:7",
+    strength: Strengths = None,
     how: Told = "mean",
     labels: Labels = None,
     data: Moved = None,
@@ -202,7 +204,9 @@ def edit(
         raise AliError("edit what? Say one of --label, --attributes and --direction")
     if rows is None and labels is not None:
         raise AliError("--labels are those of your ROWS, and the run's held-out rows have labels of their own: give ROWS, or leave it out")
-    steps = lines.strengths(strength)
+    if direction is None and strength is not None:
+        raise AliError("--strength says how far to go along a --direction; a label is changed as a whole")
+    steps = lines.strengths("-2:2:7" if strength is None else strength)
     model = _load(run, recipe)
     if rows is None:
         x, y = labelling.own(model, run, data)
@@ -212,6 +216,9 @@ def edit(
     x, y = _first(model, x, y, n if _shows(model, out, n) else None)
     if direction is None:
         return _write_pairs(model, out, x, model.edit(x, y, label=new) if attributes is None else model.edit(x, y, attributes=new))
+    if model.conditions is not None:
+        print("ali: this run is told the labels, which are held: what they say hardly moves along a direction; --label changes them",
+              file=sys.stderr)  # fmt: skip
     step = labelling.direction(model, run, direction, how, data)
     edited = model.edit(x, y, direction=step, strength=steps)
     _write(model, out, [edited.reshape(-1, *x.shape[1:])], columns=len(steps))
@@ -402,7 +409,7 @@ def _load(run: Path, recipe: str | None, level: int | None = None):
 def _labelled(model, run: Path, rows: Path | None, label: str | None, attributes: str | None, file: Path | None) -> tuple[Any, Any]:
     """Rows and their labels, from files or as they were typed, or the run's own held-out rows."""
     if rows is not None:
-        return _rows(model, run, rows), labelling.of_rows(model, label, attributes, file)
+        return _rows(model, run, rows), labelling.of_rows(model, label, attributes, file, rows)
     if label is not None or attributes is not None or file is not None:
         raise AliError("the run's held-out rows have labels of their own; `ali edit` changes them, and other ROWS can be given")
     return labelling.own(model, run)

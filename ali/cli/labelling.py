@@ -21,7 +21,7 @@ def said(label: str | None, attributes: str | None) -> Any:
     return label if attributes is None else of_text(attributes)
 
 
-def of_rows(model, label: str | None, attributes: str | None, file: Path | None) -> Any:
+def of_rows(model, label: str | None, attributes: str | None, file: Path | None, rows: Path | None = None) -> Any:
     """One label for all rows of somebody's own, or one for each, however many there are; None for a run that takes none."""
     from ali import files
 
@@ -33,7 +33,7 @@ def of_rows(model, label: str | None, attributes: str | None, file: Path | None)
             raise AliError(f"this run ({model.config['recipe']}) takes no labels; `ali train --recipe conditional` makes one that does")
         return None
     if file is not None:
-        typed = files.read_labels(file, model.attributes, model.config["data"].get("label") or "label")
+        typed = files.read_labels(file, model.attributes, model.config["data"].get("label") or "label", rows)
     if typed is None:
         raise AliError(
             f"this run ({model.config['recipe']}) needs labels, too: --label or --attributes for all rows alike, or --labels FILE; "

@@ -44,7 +44,7 @@ def evaluate(model: Model, data: Any, *, seed: int = 0) -> dict[str, float]:
         seed: of samples and draws.
 
     Returns:
-        ``held_out`` (rows looked at),
+        ``held_out`` (rows looked at), ``held_out_labelled`` (those whose class is known), ``accuracy`` (of a classifier, on these),
         ``reconstruction_mse``, ``variance``, ``mse_share`` (their ratio), ``two_sample`` (0.5 is ideal), ``q_z`` (sliced
         Wasserstein distance of the training rows' codes, drawn, to the prior), ``q_z_floor`` (of as many draws from the
         prior itself); of the rows whose class is known ``label_kept``, ``label_kept_ceiling`` (the originals themselves), ``nn_codes`` and
@@ -58,8 +58,8 @@ def evaluate(model: Model, data: Any, *, seed: int = 0) -> dict[str, float]:
         :func:`ali.evaluation.metrics.mixture_modes` returns, and ``same_mode``.
     """
     generates, infers = model.generates, model.infers
-    if not (generates or infers):
-        raise AliError(f"this run ({model.config['recipe']}) can not be evaluated: its game has neither decoder nor encoder")
+    if not (generates or infers or model.classifies):
+        raise AliError(f"this run ({model.config['recipe']}) can not be evaluated: its game has no decoder, no encoder and no classifier")
     train, test = (some(part, ROWS) for part in _parts(model, data))
     if len(test) < 2:
         raise AliError("evaluation needs at least 2 held-out rows")
@@ -81,6 +81,10 @@ def evaluate(model: Model, data: Any, *, seed: int = 0) -> dict[str, float]:
         if model.columns:
             values |= _table(model, train, test, x_tilde, scaled, seed)
     taught, asked = train.labelled(), test.labelled()
+    if test.y is not None and len(asked) and len(model.classes):
+        values["held_out_labelled"] = float(len(asked))
+        if model.classifies and model.classes == test.classes:
+            values["accuracy"] = float((model.classify(test.x[asked]).argmax(1) == test.y[asked]).mean())
     if infers and train.y is not None and test.y is not None and len(taught) and len(asked):
         near = partial(metrics.nearest_neighbour_accuracy, train_y=train.y[taught], test_y=test.y[asked])
         known, unseen = train.x[taught], test.x[asked]

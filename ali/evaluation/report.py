@@ -25,6 +25,8 @@ LINES: dict[str, tuple[str, str, str]] = {
     "mse_share": ("MSE / variance", ".1%", "0 % is perfect"),
     "pca_share": ("MSE / variance of PCA", ".1%", "the same for PCA of the training rows, with as many components as the code has"),
     "pca_components": ("PCA components", ".0f", "the code's dimension"),
+    "held_out_labelled": ("labelled held-out rows", ".0f", "those whose class is known; few of them tell little"),
+    "accuracy": ("classified rightly", ".1%", "held-out rows, by the run's own classifier"),
     "label_kept": ("label kept", ".1%", "reconstructions that a 1-NN classifier on training rows puts into the original's class"),
     "label_kept_ceiling": ("label kept, ceiling", ".1%", "the same classifier on the originals"),
     "two_sample": ("two-sample 1-NN accuracy", ".3f", "telling samples from held-out rows; 0.5 is perfect, 1 is worst"),

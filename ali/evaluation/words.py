@@ -16,7 +16,8 @@ def verdict(values: dict[str, float]) -> list[str]:
     the floor, wrong from 0.15 above it on, and nothing is said of them where the floor itself is above 0.15. Nothing wins whose
     samples are easily told from data. Below 100 held-out rows all numbers are rough. Models taught by samples reach
     nearly what real rows teach from 90 % on, and
-    too little below 50 %. Features differ by more than one percentage point.
+    too little below 50 %. Features differ by more than one percentage point; with less
+    than 30 labelled held-out rows nothing is said of them.
 
     Arguments:
         values: as :func:`ali.evaluation.evaluate` returns them; what is absent is not spoken of.
@@ -135,12 +136,15 @@ def _table(v: dict[str, float]) -> list[str]:
 
 
 def _classification(v: dict[str, float]) -> list[str]:
+    said = [f"Classifier: right on {v['accuracy']:.1%} of {v['held_out_labelled']:.0f} held-out rows."] if "accuracy" in v else []
     if "nn_codes" not in v:
-        return []
+        return said
+    if v.get("held_out_labelled", 30) < 30:
+        return [*said, f"Only {v['held_out_labelled']:.0f} held-out rows have a class: what codes are good for can not be told."]
     raw, codes = v["nn_pixels"], v["nn_codes"]
-    numbers = f"(1-NN: {raw:.1%} on raw rows, {codes:.1%} on codes)"
+    numbers = f"(1-NN on all labelled training rows: {raw:.1%} on raw rows, {codes:.1%} on codes)"
     if raw > codes + 0.01:
-        return [f"For classification, raw rows are better features here {numbers}."]
+        return [*said, f"For classification, raw rows are better features here {numbers}."]
     if codes > raw + 0.01:
-        return [f"For classification, codes are better features here {numbers}."]
-    return [f"For classification, codes are as good as raw rows here {numbers}."]
+        return [*said, f"For classification, codes are better features here {numbers}."]
+    return [*said, f"For classification, codes are as good as raw rows here {numbers}."]

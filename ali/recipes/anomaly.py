@@ -6,6 +6,7 @@ __all__ = ["alad", "egbad"]
 
 from typing import Literal
 
+from ali.errors import AliError
 from ali.recipes.arguments import recipe
 from ali.recipes.bidirectional import SCHEDULES
 from ali.recipes.parts import Parts
@@ -40,7 +41,9 @@ def egbad(
     from ali import games, objectives
 
     in_range("penalty", penalty, 0), in_range("penalty_end", penalty_end or 0.0, 0)
-    in_range("cycle", cycle, 0), in_range("regression", regression, 0), in_range("weight", weight, 0, 1 + 1e-9)
+    in_range("cycle", cycle, 0), in_range("regression", regression, 0), in_range("weight", weight, 0)
+    if weight > 1:
+        raise AliError(f"weight is a share, at most 1, got {weight}")
     game = games.EGBAD(
         parts.encoder("deterministic"),
         parts.decoder(),

@@ -15,7 +15,7 @@ from ali.recipes.run import Run, in_range
 def infogan(
     parts: Parts,
     *,
-    categories: int | None = None,
+    clusters: int | None = None,
     continuous: int = 2,
     law: Literal["uniform", "normal"] = "uniform",
     information: float = 0.3,
@@ -26,7 +26,7 @@ def infogan(
     """InfoGAN (Chen et al. 2016): categories and continuous codes beside ``latent`` numbers of noise.
 
     Arguments:
-        categories: clusters to find; by default as many as the data has classes, or 10.
+        clusters: categories to find; by default as many as the data has classes, or 10.
         continuous: continuous codes.
         law: of the continuous codes: uniform in (-1, 1), or normal.
         information: weight of the bound on the category's mutual information; the paper's is 1.
@@ -37,8 +37,8 @@ def infogan(
     from ali import games, objectives
     from ali.distributions import CodedPrior
 
-    k = (len(parts.spec.classes) or 10) if categories is None else categories
-    in_range("categories", k, 2), in_range("continuous", continuous, 0), in_range("penalty", penalty, 0)
+    k = (len(parts.spec.classes) or 10) if clusters is None else clusters
+    in_range("clusters", k, 2), in_range("continuous", continuous, 0), in_range("penalty", penalty, 0)
     in_range("information", information, 0), in_range("information_continuous", information_continuous, 0)
     prior, critic = CodedPrior(k, continuous, parts.latent, law), parts.critic()
     game = games.InfoGAN(

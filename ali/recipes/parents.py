@@ -18,6 +18,8 @@ from ali.recipes.parts import Parts
 from ali.recipes.run import Spec
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ali.distributions import StandardNormal
     from ali.networks import Frozen
     from ali.preprocess import Preprocess
@@ -99,7 +101,9 @@ def _rebuilt(parent: dict[str, Any], weights: Path | None = None) -> tuple[Froze
     if not isinstance(game, Generates):
         raise AliError(f"parent: a run of {name} has no decoder")
     if len(signature(game.decode).parameters) > 1:
-        raise AliError(f"parent: the decoder of {name} needs labels beside z; an encoder can be learned after one that needs z alone")
+        raise AliError(
+            f"parent: the decoder of {name} takes more than z (labels, or levels); an encoder can be learned after one that needs z alone"
+        )
     if not isinstance(decoder, Conditional) or prior is None:
         raise AliError(f"parent: the decoder of {name} is not one network that could be taken out of its game")
     if weights is not None:
@@ -118,8 +122,11 @@ def settled(parent: Any, given: dict[str, Any]) -> dict[str, Any]:
     return {"parent": known, "latent": size}
 
 
-def inherited(parent: Path, ours: Preprocess) -> Preprocess:
+def inherited(parent: Path, ours: Preprocess, rows: np.ndarray) -> Preprocess:
     """The parent's map between data and networks, which its decoder was trained with; refused where it is for other data."""
+    import numpy as np
+    import torch
+
     from ali import checkpoint, preprocess
 
     theirs = preprocess.from_json(checkpoint.read_json(parent / "preprocess.json"))
@@ -130,4 +137,13 @@ def inherited(parent: Path, ours: Preprocess) -> Preprocess:
             if what == "columns":
                 known, found = (", ".join(f"{column.name} ({column.kind})" for column in columns) for columns in (known, found))
             raise AliError(f"{parent}: was trained on other data than this: its {name}: {known}, here: {found}")
+    if ours.pixels is None:
+        x = torch.from_numpy(np.require(rows, requirements=["C", "W"]))
+        here, there = ours.forward(x), theirs.forward(x)
+        strange = (there.std(0) < 0.2 * here.std(0)) | (there.std(0) > 5 * here.std(0)) | ((there - here).mean(0).abs() > 3)
+        if strange.any():
+            raise AliError(
+                f"{parent}: was trained on rows in other units or of another kind: {int(strange.sum())} of the {len(strange)} numbers that "
+                "its networks see of a row lie elsewhere here"
+            )
     return theirs
