@@ -13,14 +13,14 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ali import pictures
-from ali.data import folders, parquet, pixels, tables
+from ali.data import folders, images, parquet, pixels, tables
 from ali.data.store import Writer, header
 from ali.errors import AliError
 
@@ -251,39 +251,45 @@ def write_images(out: Path, pieces: Iterable[np.ndarray], maximum: float, column
         raise AliError(f"{out}: images are written to a .png grid, an .npy array, or a folder (a name without an ending)")
 
 
-def read_images(place: Path, shape: tuple[int, ...], maximum: float, dtype: str) -> Iterator[np.ndarray]:
-    """Read images as a run knows them, piece by piece: an ``.npy`` array, a picture, or a folder of pictures in the order of their names.
+def read_images(place: Path, shape: tuple[int, ...], maximum: float, dtype: str, crop: pixels.Crop | None = None) -> Iterator[np.ndarray]:
+    """Read images as a run knows them, piece by piece.
+
+    An ``.npy`` array; a picture; a folder of pictures, in the order of their names; or Parquet files and tar shards of them, as they lie.
 
     Arguments:
         shape: of one image, (height, width) or (height, width, 3).
         maximum: the run's brightest pixel; pictures go from 0 to 255.
         dtype: the run's type of pixels.
+        crop: how pictures of another size are brought to the run's (:func:`ali.data.pixels.square`); None refuses them.
 
     Raises:
-        AliError: nothing there, or a picture of another size or kind.
+        AliError: nothing there, or a picture that can not be read, or of a size that is refused.
     """
     if place.suffix == ".npy":
         yield from _read_array(place)
         return
     if not place.exists():
         raise AliError(f"{place}: no such file or folder")
-    files = folders.find(place) if place.is_dir() else [place]
-    for first in range(0, len(files), PICTURES):
-        x = np.stack([_picture(file, shape) for file in files[first : first + PICTURES]]) * (maximum / 255)
+    found = images.pictures(place)
+    while some := list(islice(found, PICTURES)):
+        x = np.stack([_picture(picture, shape, crop) for picture in some]) * (maximum / 255)
         yield (np.round(x) if np.dtype(dtype).kind in "iu" else x).astype(dtype)
 
 
-def _picture(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _picture(file: pixels.Picture, shape: tuple[int, ...], crop: pixels.Crop | None) -> np.ndarray:
     try:
-        with pixels.Picture(str(file), file).open() as opened:
-            picture = np.asarray(pixels.bytes_of(opened, grey=shape[2:] != (3,))[0])
+        with file.open() as opened:
+            whole = pixels.bytes_of(opened, grey=shape[2:] != (3,))[0]
+            picture = np.asarray(whole if crop is None else pixels.square(whole, shape[0], crop)[0])
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes raise anything: of Pillow, zlib, struct
-        other = "" if file.suffix.lower() in folders.SUFFIXES else "; images are read from .npy, a picture, or a folder of pictures"
-        raise AliError(f"{file}: not a readable picture ({error}){other}") from None
+        named = Path(file.where).suffix.lower() in folders.SUFFIXES or not isinstance(file.file, Path)
+        other = "" if named else "; images are read from .npy, a picture, a folder of pictures, Parquet files or tar shards"
+        raise AliError(f"{file.where}: not a readable picture ({error}){other}") from None
     if picture.shape[:2] != tuple(shape[:2]):
-        raise AliError(f"{file}: {picture.shape[1]} x {picture.shape[0]} pixels; this run knows {shape[1]} x {shape[0]}: resize it first")
+        here, known = f"{picture.shape[1]} x {picture.shape[0]}", f"{shape[1]} x {shape[0]}"
+        raise AliError(f"{file.where}: {here} pixels; this run knows {known}: resize it first")
     return picture.reshape(shape)
 
 

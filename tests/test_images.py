@@ -699,9 +699,11 @@ def test_a_run_on_a_folder_of_all_sorts(tmp_path):
     works("encode", tmp_path / "run", tmp_path / "fits", "--out", tmp_path / "codes.npy")
     np.testing.assert_allclose(np.load(tmp_path / "codes.npy"), model.encode(again.test.x[:3]), rtol=1e-4, atol=1e-5)
     put(tmp_path / "fits" / "9.jpg", flat("RGB", RED, (20, 16)))
-    done = run("encode", tmp_path / "run", tmp_path / "fits")
-    assert done.returncode == 2
-    assert "9.jpg: 20 x 16 pixels; this run knows 16 x 16: resize it first" in done.stderr
+    # Pictures of any size are brought to the run's as in training; what has one size only is refused in another.
+    works("encode", tmp_path / "run", tmp_path / "fits", "--out", tmp_path / "more.npy")
+    assert np.load(tmp_path / "more.npy").shape == (4, *model.encode(again.test.x[:1]).shape[1:])
+    with pytest.raises(AliError, match=r"9\.jpg: 20 x 16 pixels; this run knows 16 x 16: resize it first"):
+        list(files.read_images(tmp_path / "fits", (16, 16, 3), 255.0, "uint8"))
     (tmp_path / "fits" / "9.jpg").write_bytes(b"bad")
     assert "9.jpg: not a readable picture" in run("encode", tmp_path / "run", tmp_path / "fits").stderr
 
@@ -733,3 +735,24 @@ def test_the_flags_of_the_command_line(tmp_path):
 def test_the_endings_and_the_formats_are_the_same():
     Image.init()
     assert {Image.EXTENSION[ending] for ending in folders.SUFFIXES} == set(pixels.FORMATS)
+
+
+def test_a_run_encodes_what_it_was_trained_on_whatever_its_size(tmp_path):
+    """The same codes as of the rows that training read: folders and Parquet files, sizes mixed, some grey among colour."""
+    generator = np.random.default_rng(0)
+    for k in range(12):
+        size = tuple(int(n) for n in generator.integers(12, 40, 2))
+        put(tmp_path / "x" / f"{k:02d}.png", generator.integers(0, 255, (*size, 3) if k % 3 else size, dtype=np.uint8))
+    flags = ("--size", 16, "--width", 4, "--epochs", 1)
+    works("train", "images", tmp_path / "x", *flags, "--out", tmp_path / "run")
+    model, rows = ali.load(tmp_path / "run"), ali.model.open_data(tmp_path / "run")
+    works("encode", tmp_path / "run", tmp_path / "x", "--out", tmp_path / "codes.npy")
+    codes = np.load(tmp_path / "codes.npy")
+    assert len(codes) == 12
+    for code in np.concatenate([model.encode(rows.train.x), model.encode(rows.test.x)]):
+        assert np.abs(codes - code).max(1).min() < 1e-4
+    names = sorted((tmp_path / "x").iterdir())
+    table = pa.table({"image": [{"bytes": name.read_bytes(), "path": name.name} for name in names]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    works("encode", tmp_path / "run", tmp_path / "x.parquet", "--out", tmp_path / "again.npy")
+    np.testing.assert_allclose(np.load(tmp_path / "again.npy"), codes, atol=1e-5)

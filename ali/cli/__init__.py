@@ -440,7 +440,9 @@ def _rows(model, run: Path, rows: Path | None) -> Any:
     if rows is None:
         return open_data(run).test.x
     if _is_image(model):
-        return files.read_images(rows, model.shape, model.preprocess.pixels, model.preprocess.dtype)
+        # Somebody's own pictures come in their own sizes, and are brought to the run's as in training; published sets have one size.
+        crop = model.config["data"].get("crop", "centre") if model.config["dataset"] == "images" else None
+        return files.read_images(rows, model.shape, model.preprocess.pixels, model.preprocess.dtype, crop)
     if model.columns and rows.suffix != ".npy":
         from ali.data import tables
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["images", "prepare", "read"]
+__all__ = ["images", "pictures", "prepare", "read"]
 
 import json
 import os
@@ -188,6 +188,21 @@ def prepare(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return store.open_store(target)
+
+
+def pictures(place: Path) -> Iterator[pixels.Picture]:
+    """All pictures of a place, one after another, without their labels: a folder's in the order of their names.
+
+    Raises:
+        AliError: none are there.
+    """
+    if not place.is_dir() and not parquet.find(place) and not tars.find(place):
+        yield pixels.Picture(str(place), place)
+    elif place.is_dir() and folders.any_pictures(place):
+        yield from (pixels.Picture(str(file), file) for file in folders.find(place))
+    else:
+        for part in _find(str(place), place, NOTHING)[0]:
+            yield from part.pictures()
 
 
 def _find(path: str, place: Path, asked: Chosen) -> tuple[list[Part], list[str]]:
