@@ -387,7 +387,7 @@ def test_the_command_line_names_columns_and_says_what_to_do(tmp_path):
     assert images(str(tmp_path / "store")).train.classes == ("a", "b")
     np.savez(tmp_path / "wrong.npz", x=TILES)
     assert (
-        "images are read from .npy, a picture, or a folder of pictures"
+        "images are read from .npy, a picture, a folder of pictures, Parquet files or tar shards"
         in command("encode", tmp_path / "run", tmp_path / "wrong.npz").stderr
     )
 
