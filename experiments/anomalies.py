@@ -177,7 +177,7 @@ def main() -> None:
         "F1 calls as many rows anomalies as there are. False alarms and found: shares of ordinary rows and of anomalies with "
         f"p <= {ALPHA}, where {HELD_OUT:.0%} of the training rows were held out for p."
     )
-    record("Anomalies", command, time.monotonic() - began, table, notes)
+    record(f"Anomalies: {', '.join(given.tables)}", command, time.monotonic() - began, table, notes)
 
 
 def usable(task: Task) -> Task:
