@@ -28,6 +28,7 @@ __all__ = [
 
 import abc
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -240,21 +241,23 @@ class Critic(nn.Module):
     def __init__(self, body: Network, head: Network):
         super().__init__()
         self.body, self.head = body, head
-        self.last, layer = [(k, module) for k, module in enumerate(head) if isinstance(module, nn.Linear | nn.Conv2d)][-1]
-        self.size = layer.weight.shape[1]  # numbers in one row of features
+
+    @property
+    def size(self) -> int:
+        """Numbers in one row of features."""
+        layer: Any = list(self.head)[self.head.last]
+        return layer.weight.shape[1]
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
         return self.verdict(self.features(u, *others))
 
     def features(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n c"]:
         """What the last layer sees: the penultimate activations."""
-        joined = torch.cat([self.body(u).flatten(1), *others], 1).reshape(len(u), *self.head.input_shape)
-        return nn.Sequential(*list(self.head)[: self.last])(joined).flatten(1)
+        return self.head.features(torch.cat([self.body(u).flatten(1), *others], 1))
 
     def verdict(self, features: Float[Tensor, "n c"]) -> Float[Tensor, "n ..."]:
         """The logits that belong to features: ``critic(u) = critic.verdict(critic.features(u))``."""
-        maps = features[..., None, None] if isinstance(self.head[self.last], nn.Conv2d) else features
-        return _logits(nn.Sequential(*list(self.head)[self.last :])(maps))
+        return _logits(self.head.verdict(features))
 
 
 class Unary(nn.Module):

@@ -75,12 +75,24 @@ class Network(nn.Sequential):
     def forward(self, input: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         return super().forward(input.reshape(len(input), *self.input_shape))
 
+    @property
+    def last(self) -> int:
+        """Place of the last layer that has weights; what may follow it are a nonlinearity and a change of shape."""
+        return max(k for k, layer in enumerate(self) if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d))
+
     def features(self, input: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
-        """What the last layer sees."""
+        """What the last layer sees: the penultimate activations."""
         features = input.reshape(len(input), *self.input_shape)
-        for layer in list(self)[:-1]:
+        for layer in list(self)[: self.last]:
             features = layer(features)
         return features.flatten(1)
+
+    def verdict(self, features: Float[Tensor, "n k"]) -> Float[Tensor, "n ..."]:
+        """What the last layer makes of features of 1 x 1 maps or of numbers: the network is ``verdict(features(input))``."""
+        outputs = features if isinstance(list(self)[self.last], nn.Linear) else features[..., None, None]
+        for layer in list(self)[self.last :]:
+            outputs = layer(outputs)
+        return outputs
 
 
 def build(

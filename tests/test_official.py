@@ -134,10 +134,19 @@ def test_two_folders_of_official_files_are_not_chosen_between(tmp_path):
     assert len(mnist(str(tmp_path / "digits")).train) == 7
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_a_closed_folder_beside_is_no_obstacle(tmp_path):  # lost+found
+def test_a_closed_folder_beside_is_no_obstacle(tmp_path, monkeypatch):  # lost+found
     put(tmp_path / "raw", MNIST)
     (tmp_path / "closed").mkdir(mode=0)
+    stat = os.stat
+
+    def refuse(path, *rest, **options):  # root may look into every folder: it is refused here as others are
+        if os.path.basename(os.path.dirname(os.fspath(path))) == "closed":
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return stat(path, *rest, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(PermissionError):
+        (tmp_path / "closed" / "x").stat()
     assert len(mnist(str(tmp_path)).train) == 7
 
 

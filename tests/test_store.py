@@ -157,13 +157,13 @@ def test_address_space_does_not_grow_with_the_data(tmp_path):
         import ali, ali.evaluation, ali.session
         from ali.data.images import images
         warm = ali.Model.train("images", np.random.default_rng(0).integers(0, 256, (80, 64, 64, 3), dtype=np.uint8), out="warm",
-                               networks="mlp", width=4, depth=1, latent=2, epochs=1, batch_size=32)
+                               networks="mlp", width=4, depth=1, latent=2, epochs=1)
         warm.encode(np.zeros((1000, 64, 64, 3), np.uint8))
         size = int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1]) * 1024
         resource.setrlimit(resource.RLIMIT_AS, (size + 80 * 2**20,) * 2)
         data = images({str(store)!r})
         assert data.train.x.nbytes > 3 * 80 * 2**20 - 2**23
-        session = ali.session.Session.start("images", data, "run", networks="mlp", width=4, depth=1, latent=2, epochs=1, batch_size=32)
+        session = ali.session.Session.start("images", data, "run", networks="mlp", width=4, depth=1, latent=2, epochs=1)
         for number, _ in enumerate(session.play()):
             if number == 20:
                 break

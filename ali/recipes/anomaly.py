@@ -8,7 +8,7 @@ from typing import Literal
 
 from ali.errors import AliError
 from ali.recipes.arguments import recipe
-from ali.recipes.bidirectional import SCHEDULES
+from ali.recipes.bidirectional import of_pairs
 from ali.recipes.parts import Parts
 from ali.recipes.run import Run, in_range
 
@@ -38,10 +38,9 @@ def egbad(
         weight: share of D's part in the anomaly score, in [0, 1].
         term: D's part: L1 distance of its last features of a row and of its reconstruction, or its cross entropy.
     """
-    from ali import games, objectives
+    from ali import games
 
-    in_range("penalty", penalty, 0), in_range("penalty_end", penalty_end or 0.0, 0)
-    in_range("cycle", cycle, 0), in_range("regression", regression, 0), in_range("weight", weight, 0)
+    in_range("weight", weight, 0)
     if weight > 1:
         raise AliError(f"weight is a share, at most 1, got {weight}")
     game = games.EGBAD(
@@ -49,14 +48,9 @@ def egbad(
         parts.decoder(),
         parts.discriminator(),
         parts.prior,
-        objective=objectives.named(objective),
-        penalty=penalty,
-        penalty_end=penalty_end,
-        cycle=cycle,
-        regression=regression,
-        schedule=SCHEDULES[schedule],
         weight=weight,
         term=term,
+        **of_pairs(objective, penalty, penalty_end, cycle, regression, schedule),
     )
     return parts.run(game)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["ali", "bigan"]
+__all__ = ["ali", "bigan", "of_pairs"]
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ali.recipes.arguments import fixed, recipe
 from ali.recipes.parts import Parts
@@ -40,24 +40,25 @@ def ali(
         regression: weight of the code error in z (mean square, encoder only); 0 for none.
         schedule: simultaneous (Algorithm 1) or alternating steps of D and of the generators.
     """
-    from ali import games, objectives
+    from ali import games
 
-    in_range("penalty", penalty, 0), in_range("penalty_end", penalty_end or 0.0, 0)
-    in_range("cycle", cycle, 0), in_range("regression", regression, 0)
     make: Callable[..., Game] = games.BiGAN if encoder == "deterministic" else games.ALI
-    game = make(
-        parts.encoder(encoder),
-        parts.decoder(),
-        parts.discriminator(),
-        parts.prior,
-        objective=objectives.named(objective),
-        penalty=penalty,
-        penalty_end=penalty_end,
-        cycle=cycle,
-        regression=regression,
-        schedule=SCHEDULES[schedule],
-    )
-    return parts.run(game)
+    options = of_pairs(objective, penalty, penalty_end, cycle, regression, schedule)
+    return parts.run(make(parts.encoder(encoder), parts.decoder(), parts.discriminator(), parts.prior, **options))
+
+
+def of_pairs(objective: str, penalty: float, penalty_end: float | None, cycle: float, regression: float, schedule: str) -> dict[str, Any]:
+    """The options that every game of pairs (x, z) takes (:class:`ali.games.ALI`), from the arguments of their recipes.
+
+    Raises:
+        AliError: an unknown objective, or a weight below 0; names it.
+    """
+    from ali import objectives
+
+    weights = {"penalty": penalty, "penalty_end": penalty_end, "cycle": cycle, "regression": regression}
+    for name, weight in weights.items():
+        in_range(name, weight or 0.0, 0)
+    return {"objective": objectives.named(objective), "schedule": SCHEDULES[schedule], **weights}
 
 
 bigan = fixed("bigan", "Bidirectional GAN (Donahue et al. 2017): ALI with a deterministic encoder.", ali, encoder="deterministic")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ali.errors import AliError
 from ali.recipes.arguments import recipe
-from ali.recipes.bidirectional import SCHEDULES
+from ali.recipes.bidirectional import of_pairs
 from ali.recipes.parts import Parts
 from ali.recipes.run import Run, Spec, in_range
 
@@ -39,10 +39,9 @@ def conditional(
         embedding: numbers that stand for a label in each network.
         objective, penalty, penalty_end, cycle, regression, schedule: as for ali.
     """
-    from ali import games, objectives
+    from ali import games
 
-    in_range("penalty", penalty, 0), in_range("penalty_end", penalty_end or 0.0, 0)
-    in_range("cycle", cycle, 0), in_range("regression", regression, 0), in_range("embedding", embedding, 1)
+    in_range("embedding", embedding, 1)
     law = _law(parts.spec)
     game = games.ConditionalALI(
         parts.encoder(encoder, sees=embedding),
@@ -52,12 +51,7 @@ def conditional(
         _embedding(parts, law, embedding),
         parts.prior,
         law,
-        objective=objectives.named(objective),
-        penalty=penalty,
-        penalty_end=penalty_end,
-        cycle=cycle,
-        regression=regression,
-        schedule=SCHEDULES[schedule],
+        **of_pairs(objective, penalty, penalty_end, cycle, regression, schedule),
     )
     return parts.run(game)
 

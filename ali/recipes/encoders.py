@@ -8,7 +8,7 @@ from typing import Literal
 
 from ali.recipes import parents
 from ali.recipes.arguments import recipe
-from ali.recipes.bidirectional import SCHEDULES
+from ali.recipes.bidirectional import of_pairs
 from ali.recipes.parts import Parts
 from ali.recipes.run import Run, in_range
 
@@ -87,21 +87,8 @@ def post_hoc(
         regression: weight of the code error in z (mean square); 0 for none.
         schedule: simultaneous or alternating steps of D and of the encoder.
     """
-    from ali import games, objectives
+    from ali import games
 
-    in_range("penalty", penalty, 0), in_range("penalty_end", penalty_end or 0.0, 0)
-    in_range("cycle", cycle, 0), in_range("regression", regression, 0)
+    options = of_pairs(objective, penalty, penalty_end, cycle, regression, schedule)
     parts, decoder, prior = parents.frozen_decoder(parts, parent, "post_hoc")
-    game = games.PostHoc(
-        parts.encoder(encoder),
-        decoder,
-        parts.discriminator(),
-        prior,
-        objective=objectives.named(objective),
-        penalty=penalty,
-        penalty_end=penalty_end,
-        cycle=cycle,
-        regression=regression,
-        schedule=SCHEDULES[schedule],
-    )
-    return parts.run(game)
+    return parts.run(games.PostHoc(parts.encoder(encoder), decoder, parts.discriminator(), prior, **options))
