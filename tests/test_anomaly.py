@@ -257,3 +257,12 @@ def test_ali_score_writes_scores_and_p_values_where_it_can(tmp_path, monkeypatch
         assert status == 2
         assert "Traceback" not in said
     assert not pathlib.Path("never.csv").exists()
+
+
+def test_few_held_out_rows_have_no_small_p_and_that_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", planted()[0][:300].astype(np.float32))
+    assert command("train", "table", "x.npy", "--out", "run", "--recipe", "egbad", "--width", "4", "--depth", "1", "--epochs", "1")[0] == 0
+    _, printed, _ = command("score", "run")
+    assert "of 30 rows have p <= 0.05; of ordinary rows some 2 would" in printed
+    assert "p is never below 0.032, because the run has only 30 held-out rows: train with a larger --hold-out" in printed

@@ -370,6 +370,13 @@ def test_verbs_of_a_conditional_run_take_labels(conditional, tmp_path):
         works(verb[0], conditional, *verb[1:], "--out", tmp_path / "own.png")  # held-out rows know their labels
 
 
+def test_codes_that_were_told_the_class_are_not_praised_for_knowing_it(conditional, tmp_path):
+    works("evaluate", conditional, "--out", tmp_path / "report")
+    values = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert "label_kept" in values
+    assert "nn_codes" not in values
+
+
 def test_a_strip_of_edits_has_a_line_for_each_row_and_a_column_for_each_strength(trained, tmp_path):
     x = digits().test.x[:3]
     np.save(tmp_path / "x.npy", x)

@@ -250,18 +250,21 @@ def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), data: M
         print(f"wrote {out}")
         return
     held_out = np.concatenate(list(model.each("score", known.x)))
-    strange, total = 0, 0
+    strange, total, least = 0, 0, 1 / (1 + len(held_out))
+    level = next((share for share in (0.01, 0.05, 0.1) if share >= least), 1.0)  # few held-out rows have no small p
 
     def judged() -> Iterator[np.ndarray]:
         nonlocal strange, total
         for scores in [held_out] if rows is None else model.each("score", _rows(model, run, rows)):
             p = p_values(scores, None if rows is None else held_out)
-            strange, total = strange + int((p <= 0.01).sum()), total + len(p)
+            strange, total = strange + int((p <= level).sum()), total + len(p)
             yield np.stack([scores, p], 1)
 
     files.write_columns(out, judged(), lambda both: {"score": both[:, 0].astype(held_out.dtype), "p": both[:, 1]})
     print(f"wrote {out}")
-    print(f"{strange:,} of {total:,} rows have p <= 0.01; of ordinary rows some {0.01 * total:,.0f} would")
+    print(f"{strange:,} of {total:,} rows have p <= {level:g}; of ordinary rows some {level * total:,.0f} would")
+    if level > 0.01:
+        print(f"p is never below {least:.2g}, because the run has only {len(held_out)} held-out rows: train with a larger --hold-out")
 
 
 def classify(run: Run, rows: Rows = None, *, out: Out = Path("classes.csv"), recipe: Recipe = None) -> None:

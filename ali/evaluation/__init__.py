@@ -34,8 +34,9 @@ def evaluate(model: Model, data: Any, *, seed: int = 0) -> dict[str, float]:
     tables as the networks see them: numbers made normal, categories as probabilities. Samples are compared with held-out rows in
     that space, images in the leading 64 principal components of every other training row ("PCA-64 of pixels": no network looked
     at them, so it is no FID or KID). At most 10,000 rows of each part are looked at, and at most 2,000 where all pairs are
-    compared. A conditional run is told the rows' labels (so that ``label_kept`` is easy for it), and samples with y ~ p(y). Of a run
-    without an encoder there are only the numbers of its samples, of one without a decoder only those of its codes.
+    compared. A conditional run is told the rows' labels (so that ``label_kept`` is easy for it, and ``nn_codes`` is left out), and
+    samples with y ~ p(y). Of a run without an encoder there are only the numbers of its samples, of one without a decoder only those
+    of its codes.
 
     Arguments:
         model: a loaded run, with decoder, encoder or both.
@@ -91,8 +92,8 @@ def evaluate(model: Model, data: Any, *, seed: int = 0) -> dict[str, float]:
         raw = near(scaled(known), test=scaled(unseen))
         if x_hat is not None:
             values |= {"label_kept": near(scaled(known), test=scaled(x_hat[asked])), "label_kept_ceiling": raw}
-        told = model.labels_of(train.rows(taught)), model.labels_of(test.rows(asked))
-        values |= {"nn_codes": near(model.encode(known, told[0]), test=model.encode(unseen, told[1])), "nn_pixels": raw}
+        if model.conditions is None:  # an encoder that is told the class shows nothing by knowing it
+            values |= {"nn_codes": near(model.encode(known), test=model.encode(unseen)), "nn_pixels": raw}
     shape = model.config["data"].get("shape") if model.config["dataset"] == "mixture" else None
     if shape is not None:
         means = centres(shape)
