@@ -217,14 +217,18 @@ class Discriminator(nn.Module):
         self.d_x, self.d_z, self.d_xz = d_x, d_z, d_xz
 
     def forward(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
-        return _logits(self.d_xz(self._joined(x, z, *others)))
+        return self.joined(self.d_x(x), z, *others)
+
+    def joined(self, h: Float[Tensor, "n ..."], z: Float[Tensor, "n d"], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n ..."]:
+        """The logits that belong to what the stack on x makes of it."""
+        return _logits(self.d_xz(self._concatenated(h, z, *others)))
 
     def features(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"], *others: Float[Tensor, "n _"]) -> Float[Tensor, "n k"]:
         """What its last layer sees of a pair."""
-        return self.d_xz.features(self._joined(x, z, *others))
+        return self.d_xz.features(self._concatenated(self.d_x(x), z, *others))
 
-    def _joined(self, x: Tensor, z: Tensor, *others: Tensor) -> Tensor:
-        return torch.cat([self.d_x(x).flatten(1), self.d_z(z).flatten(1), *others], 1)
+    def _concatenated(self, h: Tensor, z: Tensor, *others: Tensor) -> Tensor:
+        return torch.cat([h.flatten(1), self.d_z(z).flatten(1), *others], 1)
 
 
 class Critic(nn.Module):

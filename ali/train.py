@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ali import sweeps
 from ali.data.source import Batch
 from ali.games.game import Game, parameters
 
@@ -85,10 +86,9 @@ def play(
         # Each round: fresh losses, every player's own gradient from the one graph, then all step together.
         reported: dict[str, Tensor] = {}
         for players in game.schedule:
-            losses = game.losses(batch, progress)
-            for player in players:
-                keep = player != players[-1]
-                losses[player].backward(inputs=owned[player], retain_graph=keep)
+            with sweeps.record() as tape:
+                losses = game.losses(batch, progress)
+            tape.backward({player: losses[player] for player in players}, owned)
             for player in players:
                 optimizers[player].step()
                 optimizers[player].zero_grad()

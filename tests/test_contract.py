@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ali import games
+from ali import games, sweeps
 from ali.data.source import Batch
 from ali.distributions import Distribution
 from ali.games.game import Classifies, Conditions, Generates, Infers, Scores
@@ -126,3 +126,28 @@ def test_every_recipe_s_game_is_played_and_its_verbs_answer(name, kind):
             assert scores.shape == (N,)
             # A row's score is its own: what else is in the batch does not matter.
             torch.testing.assert_close(game.score(x[:2]), scores[:2])
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_the_loop_s_sweep_gives_every_player_its_own_gradient(name, kind):
+    """The same as a backward pass for each player through the whole graph, to the rounding of double precision."""
+    game = make(name, kind).game.double()
+    owned = {player: games.parameters(game, player) for player in game.players}
+    x, y = batch(kind)
+
+    def lost() -> dict[str, Tensor]:
+        torch.manual_seed(7)
+        return game.losses(Batch(x.double(), y), torch.tensor(0.3))
+
+    for players in game.schedule:
+        plain = lost()
+        expected = {player: torch.autograd.grad(plain[player], owned[player], retain_graph=True, allow_unused=True) for player in players}
+        game.zero_grad()
+        with sweeps.record() as tape:
+            losses = lost()
+        tape.backward({player: losses[player] for player in players}, owned)
+        for player in players:
+            assert torch.equal(losses[player], plain[player])
+            for p, slope in zip(owned[player], expected[player], strict=True):
+                found = torch.zeros_like(p) if p.grad is None else p.grad
+                torch.testing.assert_close(found, torch.zeros_like(p) if slope is None else slope, rtol=1e-10, atol=1e-14)

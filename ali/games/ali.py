@@ -94,6 +94,7 @@ class ALI(Game):
         objective: what the two players want of D's logits (:mod:`ali.objectives`).
         penalty, penalty_end, cycle, regression: as for :class:`Terms`.
         schedule: rounds of players (:class:`ali.games.game.Game`).
+        apart: D sees encoder pairs and decoder pairs in a pass each, another model under batch normalisation (:func:`judge`).
         scorer: (encoder, decoder, discriminator, x) to an anomaly score (:func:`ali.games.game.reconstruction_score`).
 
     Under batch normalisation in encoder or decoder, cycle and regression change the model: the running statistics then also
@@ -115,11 +116,12 @@ class ALI(Game):
         cycle: float = 0.0,
         regression: float = 0.0,
         schedule: tuple[tuple[str, ...], ...] = (("discriminator", "generator"),),
+        apart: bool = False,
         scorer: Callable[[Conditional, Conditional, nn.Module, Tensor], Tensor] = reconstruction_score,
     ):
         super().__init__()
         self.encoder, self.decoder, self.discriminator, self.prior = encoder, decoder, discriminator, prior
-        self.objective, self.schedule, self.scorer = objective, schedule, scorer
+        self.objective, self.schedule, self.apart, self.scorer = objective, schedule, apart, scorer
         self.terms = Terms(penalty, penalty_end, cycle, regression)
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
         check_penalty(discriminator, penalty, penalty if penalty_end is None else penalty_end)
@@ -127,7 +129,7 @@ class ALI(Game):
     def losses(self, batch: Batch, progress: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
         x, z = batch.x, self.prior.sample(len(batch.x))  # x ~ q(x), z ~ p(z)
         z_hat, x_tilde = self.encoder(x).rsample(), self.decoder(z).rsample()  # z_hat ~ q(z | x), x_tilde ~ p(x | z)
-        rho_q, rho_p = judge(self.discriminator, (x, z_hat), (x_tilde, z))
+        rho_q, rho_p = judge(self.discriminator, (x, z_hat), (x_tilde, z), self.apart)
         losses = self.objective(rho_q, rho_p)  # L_d and L_g of Algorithm 1
         # Beyond the paper: R1 + R2 (for D), l2 cycle in x, code regression with stopped gradient (for the generators).
         loss_d, loss_g = self.terms.add(losses, (x, z_hat), (x_tilde, z), progress, self.encoder, self.decoder, self.discriminator)

@@ -56,7 +56,7 @@ class ConditionalALI(Game):
         d_embedding: the same of D.
         prior: p(z).
         law: p(y), from the training rows.
-        objective, penalty, penalty_end, cycle, regression, schedule: as for :class:`ali.games.ALI`.
+        objective, penalty, penalty_end, cycle, regression, schedule, apart: as for :class:`ali.games.ALI`.
 
     Raises:
         AliError: as for :class:`ali.games.ALI`.
@@ -77,11 +77,13 @@ class ConditionalALI(Game):
         cycle: float = 0.0,
         regression: float = 0.0,
         schedule: tuple[tuple[str, ...], ...] = (("discriminator", "generator"),),
+        apart: bool = False,
     ):
         super().__init__()
         self.encoder, self.decoder, self.discriminator = encoder, decoder, discriminator
         self.embedding, self.d_embedding, self.prior, self.law = embedding, d_embedding, prior, law
-        self.objective, self.schedule, self.terms = objective, schedule, Terms(penalty, penalty_end, cycle, regression)
+        self.objective, self.schedule, self.apart = objective, schedule, apart
+        self.terms = Terms(penalty, penalty_end, cycle, regression)
         self.players = {"discriminator": [discriminator, d_embedding], "generator": [encoder, decoder, embedding]}
         check_penalty(discriminator, penalty, penalty if penalty_end is None else penalty_end)
 
@@ -90,19 +92,16 @@ class ConditionalALI(Game):
             raise AliError("conditional ALI learns from labels, and these rows have none")
         x, y, z = batch.x, batch.y, self.prior.sample(len(batch.x))
         z_hat, x_tilde = self.encode(x, y).rsample(), self.decode(z, y).rsample()
-        rho_q, rho_p = judge(self.discriminate, (x, z_hat, y), (x_tilde, z, y))
+        e = self.d_embedding(y)
+        rho_q, rho_p = judge(self.discriminator, (x, z_hat, e), (x_tilde, z, e), self.apart)
         losses = self.objective(rho_q, rho_p)  # of eq. 7
         loss_d, loss_g = self.terms.add(
             losses, (x, z_hat), (x_tilde, z), progress,
             encoder=lambda x: self.encode(x, y),
             decoder=lambda z: self.decode(z, y),
-            discriminator=lambda x, z: self.discriminate(x, z, torch.cat([y, y])),
+            discriminator=lambda x, z: self.discriminator(x, z, self.d_embedding(torch.cat([y, y]))),
         )  # fmt: skip
         return {"discriminator": loss_d, "generator": loss_g}
-
-    def discriminate(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"], y: Tensor) -> Float[Tensor, "n ..."]:
-        """D(x, z, y), a logit."""
-        return self.discriminator(x, z, self.d_embedding(y))
 
     def encode(self, x: Float[Tensor, "n ..."], y: Tensor) -> Distribution:
         return self.encoder(x, self.embedding(y))

@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from ali import sweeps
 from ali.data.source import Batch
 from ali.distributions import Distribution
 from ali.errors import AliError
@@ -159,14 +160,25 @@ def parameters(game: Game, player: str) -> list[nn.Parameter]:
 
 
 def judge(
-    discriminator: Callable[..., Tensor], pair_q: tuple[Shaped[Tensor, "n ..."], ...], pair_p: tuple[Shaped[Tensor, "m ..."], ...]
+    discriminator: Callable[..., Tensor],
+    pair_q: tuple[Shaped[Tensor, "n ..."], ...],
+    pair_p: tuple[Shaped[Tensor, "m ..."], ...],
+    apart: bool = False,
 ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "m ..."]]:
-    r"""Score encoder pairs and decoder pairs in *one* pass of D: :math:`\rho_q = D(x, \hat z)`, :math:`\rho_p = D(\tilde x, z)`.
+    r"""Score encoder pairs and decoder pairs: :math:`\rho_q = D(x, \hat z)`, :math:`\rho_p = D(\tilde x, z)`.
 
-    One pass, as in the authors' code: under batch normalisation (D(x) of Tables 4 to 6) both kinds of pair share their
-    statistics, and two passes would be another model. What D sees may be more than a pair (labels, levels) or less (x alone).
+    Together, in one pass, as in the authors' code; or apart, in a pass each, as most ports have it. Under batch normalisation (D(x)
+    of Tables 4 to 6) these are two models: together, both kinds of pair share their statistics. Elsewhere they are one, and images
+    go apart in any case, because the data's gradient, which nobody needs, is then left out.
+
+    Arguments:
+        discriminator: to logits. What it sees may be more than a pair (labels, levels) or less (x alone).
+        pair_q, pair_p: what it sees, (x, z_hat) and (x_tilde, z).
+        apart: in a pass each.
     """
-    rho = discriminator(*(torch.cat([q, p]) for q, p in zip(pair_q, pair_p, strict=True)))
+    if apart or (pair_q[0].dim() == 4 and isinstance(discriminator, nn.Module) and sweeps.stateless(discriminator)):
+        return sweeps.through(discriminator, *pair_q), sweeps.through(discriminator, *pair_p)
+    rho = sweeps.through(discriminator, *(torch.cat([q, p]) for q, p in zip(pair_q, pair_p, strict=True)))
     return rho[: len(pair_q[0])], rho[len(pair_q[0]) :]
 
 

@@ -97,7 +97,7 @@ def contest(
         objective, separate: as for :class:`GAN`.
         gamma: weight of R1 + R2; None leaves it out.
     """
-    rho_q, rho_p = (discriminator(x), discriminator(x_tilde)) if separate else judge(discriminator, (x,), (x_tilde,))
+    rho_q, rho_p = judge(discriminator, (x,), (x_tilde,), separate)
     loss_d, loss_g = objective(rho_q, rho_p)
     if gamma is not None:
         loss_d = loss_d + gamma * r1_and_r2(discriminator, (x,), (x_tilde,))

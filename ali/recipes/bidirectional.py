@@ -28,6 +28,7 @@ def ali(
     cycle: float = 20.0,
     regression: float = 1.0,
     schedule: Literal["simultaneous", "alternating"] = "simultaneous",
+    pairs: Literal["together", "apart"] = "together",
 ) -> Run:
     """Adversarially learned inference (Dumoulin et al. 2017).
 
@@ -39,15 +40,19 @@ def ali(
         cycle: weight of the reconstruction error in x (mean square); 0 for none.
         regression: weight of the code error in z (mean square, encoder only); 0 for none.
         schedule: simultaneous (Algorithm 1) or alternating steps of D and of the generators.
+        pairs: D sees both kinds of pair together (the authors' code), or apart (most ports; cheaper). Two models if D has batch
+            normalisation, as in Tables 4 to 6; else one.
     """
     from ali import games
 
     make: Callable[..., Game] = games.BiGAN if encoder == "deterministic" else games.ALI
-    options = of_pairs(objective, penalty, penalty_end, cycle, regression, schedule)
+    options = of_pairs(objective, penalty, penalty_end, cycle, regression, schedule, pairs)
     return parts.run(make(parts.encoder(encoder), parts.decoder(), parts.discriminator(), parts.prior, **options))
 
 
-def of_pairs(objective: str, penalty: float, penalty_end: float | None, cycle: float, regression: float, schedule: str) -> dict[str, Any]:
+def of_pairs(
+    objective: str, penalty: float, penalty_end: float | None, cycle: float, regression: float, schedule: str, pairs: str = "together"
+) -> dict[str, Any]:
     """The options that every game of pairs (x, z) takes (:class:`ali.games.ALI`), from the arguments of their recipes.
 
     Raises:
@@ -58,7 +63,7 @@ def of_pairs(objective: str, penalty: float, penalty_end: float | None, cycle: f
     weights = {"penalty": penalty, "penalty_end": penalty_end, "cycle": cycle, "regression": regression}
     for name, weight in weights.items():
         in_range(name, weight or 0.0, 0)
-    return {"objective": objectives.named(objective), "schedule": SCHEDULES[schedule], **weights}
+    return {"objective": objectives.named(objective), "schedule": SCHEDULES[schedule], "apart": pairs == "apart", **weights}
 
 
 bigan = fixed("bigan", "Bidirectional GAN (Donahue et al. 2017): ALI with a deterministic encoder.", ali, encoder="deterministic")

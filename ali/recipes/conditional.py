@@ -31,13 +31,14 @@ def conditional(
     cycle: float = 20.0,
     regression: float = 1.0,
     schedule: Literal["simultaneous", "alternating"] = "simultaneous",
+    pairs: Literal["together", "apart"] = "together",
 ) -> Run:
     """Conditional ALI (Dumoulin et al. 2017, eq. 7): generates and edits by class or by attributes.
 
     Arguments:
         encoder: family of q(z | x, y): gaussian (eq. 2), implicit (eq. 3) or deterministic.
         embedding: numbers that stand for a label in each network.
-        objective, penalty, penalty_end, cycle, regression, schedule: as for ali.
+        objective, penalty, penalty_end, cycle, regression, schedule, pairs: as for ali.
     """
     from ali import games
 
@@ -51,7 +52,7 @@ def conditional(
         _embedding(parts, law, embedding),
         parts.prior,
         law,
-        **of_pairs(objective, penalty, penalty_end, cycle, regression, schedule),
+        **of_pairs(objective, penalty, penalty_end, cycle, regression, schedule, pairs),
     )
     return parts.run(game)
 
