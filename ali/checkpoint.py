@@ -27,6 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -118,9 +119,12 @@ def read_state(file: Path, game: nn.Module, average: nn.Module | None, optimizer
         _pour(part("average."), average, file)
     for player, optimizer in optimizers.items():
         state: dict[int, dict[str, Tensor]] = {}
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         for key, value in part(f"optimizer.{player}.").items():
-            index, name = key.split(".", 1)
-            state.setdefault(int(index), {})[name] = value
+            number, name = key.split(".", 1)
+            weight = weights[int(number)]
+            # Laid out in memory as its weight is, or fused optimisers would mix numbers up.
+            state.setdefault(int(number), {})[name] = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return int(metadata["step"])
 

@@ -1,11 +1,15 @@
-"""The few layers that PyTorch lacks, each with its citation."""
+"""The few layers that PyTorch lacks, each with its citation, and those that can be had faster (:class:`Conv2d` and its like).
+
+The faster ones are PyTorch's own by name, weights and result; each says what it spares.
+"""
 
 from __future__ import annotations
 
-__all__ = ["Fourier", "Heads", "Maxout", "UntiedBias", "spectral"]
+__all__ = ["Conv2d", "ConvTranspose2d", "Dropout", "Fourier", "Heads", "Maxout", "UntiedBias", "spectral"]
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -26,10 +30,101 @@ class Maxout(nn.Module):
         self.pieces = pieces
 
     def forward(self, a: Float[Tensor, "n kc ..."]) -> Float[Tensor, "n c ..."]:
-        return a.unflatten(1, (-1, self.pieces)).amax(2)
+        if self.pieces != 2:
+            return a.unflatten(1, (-1, self.pieces)).amax(2)
+        return _Larger.apply(a)[0]
 
     def extra_repr(self) -> str:
         return f"pieces={self.pieces}"
+
+
+class _Larger(torch.autograd.Function):
+    """The larger of every two channels; of equal ones the first learns. PyTorch's own way back goes over memory three times as often."""
+
+    @staticmethod
+    def forward(a: Float[Tensor, "n kc ..."]) -> tuple[Float[Tensor, "n c ..."], Bool[Tensor, "n c ..."]]:
+        first, second = a[:, 0::2], a[:, 1::2]
+        return torch.maximum(first, second), first >= second
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1])
+
+    @staticmethod
+    def backward(ctx, *slopes) -> Float[Tensor, "n kc ..."]:  # pyrefly: ignore[bad-override]
+        slope, _ = slopes
+        (is_first,) = ctx.saved_tensors
+        of_first = slope * is_first.to(slope.dtype)
+        return torch.stack([of_first.movedim(1, -1), (slope - of_first).movedim(1, -1)], -1).flatten(-2).movedim(-1, 1)
+
+
+class Dropout(nn.Dropout):
+    r"""Each number is 0 with probability p, else scaled by :math:`1 / (1 - p)`.
+
+    On the CPU, p is rounded to a multiple of :math:`2^{-16}`, so that one draw of 64 random bits serves four numbers; the scale is
+    that of the rounded p. Drawing was a seventh of the time of the networks of Table 4.
+
+    Source: Srivastava et al., Dropout, 2014.
+    """
+
+    def forward(self, input: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        if not self.training or not self.p or input.device.type != "cpu" or input.numel() < 2**14:
+            return F.dropout(input, self.p, self.training)
+        dropped = round(self.p * 2**16)
+        bits = torch.empty(-(-input.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[: input.numel()]
+        # In the order in which the input lies in memory.
+        bits = (
+            bits.as_strided(input.size(), input.stride()) if input.is_contiguous(memory_format=_layout(input)) else bits.view(input.shape)
+        )
+        return _Masked.apply(input, bits >= dropped - 2**15, 2**16 / (2**16 - dropped))
+
+
+class _Masked(torch.autograd.Function):
+    r""":math:`a \odot m \cdot s`, which keeps m as bytes."""
+
+    @staticmethod
+    def forward(a: Float[Tensor, "n ..."], mask: Bool[Tensor, "n ..."], scale: float) -> Float[Tensor, "n ..."]:
+        return a * mask.to(a.dtype).mul_(scale)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.save_for_backward(inputs[1])
+        ctx.scale = inputs[2]
+
+    @staticmethod
+    def backward(ctx, *slopes) -> tuple[Tensor, None, None]:
+        (slope,) = slopes
+        return slope * ctx.saved_tensors[0].to(slope.dtype).mul_(ctx.scale), None, None
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution; where it sees its whole input at once, as a product of matrices, two to six times faster on the CPU."""
+
+    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d k l"]:
+        if input.dim() != 4 or input.shape[2:] != self.kernel_size or self.padding != (0, 0) or self.groups != 1:
+            return super().forward(input)
+        return F.linear(_pixels_first(input), _pixels_first(self.weight), self.bias)[:, :, None, None]
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution; of maps of one pixel, as a product of matrices."""
+
+    def forward(self, input: Float[Tensor, "n c h w"], output_size: list[int] | None = None) -> Float[Tensor, "n d k l"]:
+        one = input.dim() == 4 and input.shape[2:] == (1, 1)
+        if not one or self.padding != (0, 0) or self.output_padding != (0, 0) or self.groups != 1 or output_size is not None:
+            return super().forward(input, output_size)
+        maps = (input.flatten(1) @ _pixels_first(self.weight)).unflatten(1, (*self.kernel_size, self.out_channels)).permute(0, 3, 1, 2)
+        return maps if self.bias is None else maps + self.bias[:, None, None]
+
+
+def _pixels_first(a: Float[Tensor, "n c h w"]) -> Float[Tensor, "n hwc"]:
+    """In the order of memory where channels lie last, which is how :func:`ali.table.build` lays weights."""
+    return a.permute(0, 2, 3, 1).flatten(1)
+
+
+def _layout(a: Tensor) -> torch.memory_format:
+    return torch.channels_last if a.dim() == 4 and not a.is_contiguous() else torch.contiguous_format
 
 
 class UntiedBias(nn.Module):

@@ -39,7 +39,7 @@ from ali import layers, networks, table
 PER_ROW = (
     nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Dropout, nn.LeakyReLU, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.Flatten, nn.Unflatten,
     nn.Sequential, nn.ModuleList, nn.ModuleDict, parametrizations._SpectralNorm, parametrize.ParametrizationList,
-    layers.Fourier, layers.Heads, layers.Maxout, layers.UntiedBias, table.Network,
+    layers.Conv2d, layers.ConvTranspose2d, layers.Dropout, layers.Fourier, layers.Heads, layers.Maxout, layers.UntiedBias, table.Network,
     networks.Critic, networks.Discriminator, networks.Joined, networks.Ladder, networks.Unary,
 )  # fmt: skip
 

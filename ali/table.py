@@ -17,6 +17,7 @@ __all__ = ["Network", "Row", "build", "conv", "fourier", "linear", "tconv"]
 import math
 from typing import Literal, NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -141,7 +142,7 @@ def build(
             shape = (shape[0] * (1 + 2 * len(row.frequencies)),)
             continue
         if row.dropout:
-            modules.append(nn.Dropout(row.dropout))
+            modules.append(layers.Dropout(row.dropout))
         maps = row.maps * (pieces if row.nonlinearity == "maxout" else 1)
         per_pixel = untied and last
         layer = _layer(row, shape[0], maps, bias=not (row.batch_norm or per_pixel))
@@ -163,15 +164,19 @@ def build(
             raise ValueError(f"the rows lead from {tuple(input)} to {shape}, not to the announced {tuple(output)}")
         modules.append(nn.Flatten() if len(output) == 1 else nn.Unflatten(1, tuple(output)))
         shape = tuple(output)
-    return Network(*modules, input_shape=tuple(input), output_shape=shape)
+    network = Network(*modules, input_shape=tuple(input), output_shape=shape)
+    for layer in network.modules():  # the faster layout of images, on CPUs as on GPUs
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.weight.data = layer.weight.data.to(memory_format=torch.channels_last)
+    return network
 
 
 def _layer(row: Row, channels: int, maps: int, bias: bool) -> nn.Linear | nn.Conv2d | nn.ConvTranspose2d:
     if row.operation == "linear":
         return nn.Linear(channels, maps, bias=bias)
     if row.operation == "tconv":
-        return nn.ConvTranspose2d(channels, maps, row.kernel, row.stride, row.padding, row.extra, bias=bias)
-    return nn.Conv2d(channels, maps, row.kernel, row.stride, row.padding, bias=bias)
+        return layers.ConvTranspose2d(channels, maps, row.kernel, row.stride, row.padding, row.extra, bias=bias)
+    return layers.Conv2d(channels, maps, row.kernel, row.stride, row.padding, bias=bias)
 
 
 def _size(row: Row, size: int) -> int:
@@ -185,8 +190,8 @@ def _nonlinearity(name: Nonlinearity, slope: float, pieces: int, skip_sigmoid: b
         return []
     return [
         {
-            "lrelu": lambda: nn.LeakyReLU(slope),
-            "relu": lambda: nn.ReLU(),
+            "lrelu": lambda: nn.LeakyReLU(slope, inplace=True),  # nothing before it needs what it put out
+            "relu": lambda: nn.ReLU(inplace=True),
             "maxout": lambda: layers.Maxout(pieces),
             "sigmoid": lambda: nn.Sigmoid(),
             "tanh": lambda: nn.Tanh(),

@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 from ali import sweeps
 from ali.data.source import Batch
 from ali.games.game import Game, parameters
+from ali.machine import Precision, precise
 
 
 class Step(NamedTuple):
@@ -53,6 +54,7 @@ def play(
     rate: Callable[[float], float] = constant,
     average: Game | None = None,
     decay: float = 0.999,
+    precision: Precision = "float32",
 ) -> Iterator[Step]:
     """Play a game: Algorithm 1 for any number of players.
 
@@ -65,6 +67,7 @@ def play(
         rate: learning rate at a share of the training in [0, 1], as a factor on each optimiser's own.
         average: a copy of the game to hold the exponential moving average of its weights.
         decay: of that average, per step.
+        precision: of products and convolutions; weights, their gradients and what players lose have full precision.
     """
     owned = {player: parameters(game, player) for player in game.players}
     for optimizer in optimizers.values():
@@ -86,7 +89,7 @@ def play(
         # Each round: fresh losses, every player's own gradient from the one graph, then all step together.
         reported: dict[str, Tensor] = {}
         for players in game.schedule:
-            with sweeps.record() as tape:
+            with sweeps.record() as tape, precise(precision, batch.x.device):
                 losses = game.losses(batch, progress)
             tape.backward({player: losses[player] for player in players}, owned)
             for player in players:

@@ -4,7 +4,9 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
+from ali import layers
 from ali.layers import Fourier, Maxout, UntiedBias
 
 
@@ -70,3 +72,68 @@ def test_fourier_has_nothing_to_learn_or_to_store():
     assert list(layer.parameters()) == []
     assert layer.state_dict() == {}
     assert layer.double()(torch.zeros(1, 1, dtype=torch.float64)).dtype == torch.float64
+
+
+FAST = [
+    (layers.Conv2d(6, 5, 1, bias=True), nn.Conv2d(6, 5, 1, bias=True), (6, 1, 1)),
+    (layers.Conv2d(6, 5, 4, bias=False), nn.Conv2d(6, 5, 4, bias=False), (6, 4, 4)),
+    (layers.Conv2d(6, 5, 3, 2, 1), nn.Conv2d(6, 5, 3, 2, 1), (6, 3, 3)),
+    (layers.ConvTranspose2d(6, 5, 4, bias=True), nn.ConvTranspose2d(6, 5, 4, bias=True), (6, 1, 1)),
+    (layers.ConvTranspose2d(6, 5, 4, 2, 1), nn.ConvTranspose2d(6, 5, 4, 2, 1), (6, 1, 1)),
+    (layers.Maxout(2), None, (6, 3, 3)),
+    (layers.Maxout(2), None, (6,)),
+    (layers.Maxout(3), None, (6, 3, 3)),
+]
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(("fast", "plain", "shape"), FAST)
+def test_faster_layers_are_pytorch_s(fast, plain, shape, channels_last):
+    """Values, gradients, and gradients of gradients (penalties need them), in double precision."""
+    fast = fast.double()
+    if plain is not None:
+        plain = plain.double()
+        plain.load_state_dict(fast.state_dict())
+    expected = plain or (lambda a: a.unflatten(1, (-1, fast.pieces)).amax(2))
+    a = torch.randn(3, *shape, dtype=torch.float64)
+    if channels_last and a.dim() == 4:
+        a, fast = a.to(memory_format=torch.channels_last), fast.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(fast(a), expected(a), rtol=1e-13, atol=1e-13)
+
+    def slopes(layer):
+        given, weights = a.clone().requires_grad_(), list(getattr(layer, "parameters", list)())
+        out = layer(given)
+        first = torch.autograd.grad(out.square().sum(), [given, *weights], create_graph=True)
+        return [*first, *torch.autograd.grad(first[0].square().sum(), [given, *weights], allow_unused=True)]
+
+    for found, wanted in zip(slopes(fast), slopes(expected if plain is None else plain), strict=True):
+        assert (found is None) == (wanted is None)
+        if found is not None:
+            torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    under_functorch = torch.func.grad(lambda given: fast(given).square().sum())(a)
+    torch.testing.assert_close(under_functorch, slopes(fast)[0], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("p", [0.2, 0.5])
+def test_dropout_is_dropout(p, layout):
+    dropout, a = layers.Dropout(p), (1 + torch.rand(50, 40, 10, 10)).to(memory_format=layout).requires_grad_()
+    torch.manual_seed(0)
+    out = dropout(a)
+    kept = out != 0
+    n = a.numel()
+    assert abs((~kept).sum().item() - n * p) < 5 * (n * p * (1 - p)) ** 0.5
+    torch.testing.assert_close(out[kept], a[kept] / (1 - p), rtol=1e-4, atol=0)
+    assert out.is_contiguous(memory_format=layout)
+    # Rows, maps and pixels are dropped independently of one another, as far as correlations between neighbours tell.
+    for axis in range(4):
+        first, second = kept.float().narrow(axis, 0, kept.shape[axis] - 1), kept.float().narrow(axis, 1, kept.shape[axis] - 1)
+        assert abs(torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1]) < 5 / n**0.5
+    (slope,) = torch.autograd.grad(out.sum(), a)
+    torch.testing.assert_close(slope, out.detach() / a.detach())
+    assert not torch.equal(dropout(a), out)
+    torch.manual_seed(0)
+    assert torch.equal(dropout(a), out)
+    assert torch.equal(dropout.eval()(a), a)
+    strided = torch.rand(100, 80, 10)[:, ::2]
+    assert abs((dropout.train()(strided) == 0).float().mean() - p) < 0.02

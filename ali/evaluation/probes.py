@@ -213,7 +213,7 @@ def _rows(network: nn.Module, activations: bool = True) -> list[list[nn.Module]]
 def _watched(modules: list[nn.Module], call: Any) -> tuple[Tensor, list[Tensor]]:
     """The result of a call, and what modules put out meanwhile, in their order."""
     seen: dict[int, Tensor] = {}
-    hooks = [m.register_forward_hook(lambda module, given, output: seen.__setitem__(id(module), output)) for m in modules]
+    hooks = [m.register_forward_hook(lambda module, given, output: seen.__setitem__(id(module), output.clone())) for m in modules]
     try:
         return call(), [seen[id(m)] for m in modules]
     finally:
