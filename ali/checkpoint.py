@@ -23,7 +23,7 @@ __all__ = ["read_json", "read_log", "read_state", "read_weights", "write_file", 
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def read_weights(file: Path, module: nn.Module) -> None:
     _pour(_read_tensors(file)[0], module, file)
 
 
-def write_state(file: Path, game: nn.Module, average: nn.Module | None, optimizers: dict[str, Optimizer], step: int) -> None:
+def write_state(file: Path, game: nn.Module, average: nn.Module | None, optimizers: Mapping[str, Optimizer], step: int) -> None:
     """Write all that going on needs. Noise and batches depend on (seed, step) alone, so no random state is in it."""
     tensors = {f"game.{name}": tensor for name, tensor in game.state_dict().items()}
     if average is not None:
@@ -98,7 +98,7 @@ def write_state(file: Path, game: nn.Module, average: nn.Module | None, optimize
     _write_tensors(file, tensors, {"step": str(step)})
 
 
-def read_state(file: Path, game: nn.Module, average: nn.Module | None, optimizers: dict[str, Optimizer]) -> int:
+def read_state(file: Path, game: nn.Module, average: nn.Module | None, optimizers: Mapping[str, Optimizer]) -> int:
     """Pour a state back in; returns the number of steps done.
 
     Raises:
