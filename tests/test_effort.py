@@ -29,7 +29,7 @@ def steps(arguments, rows):
 @pytest.mark.parametrize("rows", [100, 1397, 60_000, 10**6])
 def test_normal_is_what_a_named_data_set_says(dataset, rows):
     known = recipes.defaults(recipes.ali, dataset, "modern")
-    assert arranged("normal", known, {}, rows=rows, shape=(1, 28, 28), sized=True) == {}
+    assert arranged("normal", known, {}, rows=rows, shape=(28, 28), sized=True) == {}
     quick, best = (resolved(effort, rows, known, sized=True) for effort in ("quick", "best"))
     assert quick["epochs"] == max(1, round(known["epochs"] / 4))
     assert best["epochs"] * best["width"] > 2 * known["epochs"] * known["width"]
@@ -42,7 +42,7 @@ def test_only_tables_and_images_count_in_steps():
 @pytest.mark.parametrize("rows", [16, 90, 270, 1000, 7777, 50_000, 400_000])
 @pytest.mark.parametrize("effort", EFFORTS)
 def test_the_length_is_counted_in_steps_whatever_the_rows(rows, effort):
-    made, wanted = resolved(effort, rows), STEPS * {"quick": 0.25, "normal": 1, "best": 2}[effort]
+    made, wanted = resolved(effort, rows), STEPS["rows"] * {"quick": 0.25, "normal": 1, "best": 2}[effort]
     assert wanted / 1.5 <= steps(made, rows) <= 1.5 * wanted
     assert made["batch_size"] <= max(SMALLEST, rows / 4)
 
@@ -60,22 +60,26 @@ def test_more_effort_is_longer_and_wider():
 
 def test_what_is_said_wins_and_the_rest_follows():
     assert resolved("best", 300, epochs=3, width=5) == TABLE | {"epochs": 3, "width": 5}
-    assert resolved("normal", 300, batch_size=100)["epochs"] == round(STEPS / 3)
+    assert resolved("normal", 300, batch_size=100)["epochs"] == round(STEPS["rows"] / 3)
 
 
-def test_images_are_wider_on_a_gpu_and_named_data_sets_are_not():
+def test_large_images_are_as_wide_as_the_machine_bears():
     known = recipes.defaults(recipes.ali, "images", "modern")
-    assert (
-        resolved("normal", 300, known, shape=(3, 64, 64), cuda=True)["width"] > resolved("normal", 300, known, shape=(3, 64, 64))["width"]
-    )
-    assert arranged("normal", known | {"epochs": 9}, {}, rows=300, shape=(3, 64, 64), sized=True, cuda=True) == {}
+
+    def width(size, cuda, effort="normal"):
+        return resolved(effort, 300, known, shape=(size, size, 3), cuda=cuda)["width"]
+
+    assert width(64, False) < width(8, False) == width(8, True) == known["width"] < width(64, True)
+    assert width(64, False, "best") == 1.5 * width(64, False)
+    assert steps(resolved("normal", 300, known, shape=(64, 64, 3)), 300) == pytest.approx(STEPS["images"], rel=0.01)
+    assert arranged("normal", known | {"epochs": 9}, {}, rows=300, shape=(64, 64, 3), sized=True, cuda=True) == {}
 
 
 def test_a_run_stores_what_was_resolved(tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 3))
     model = ali.Model.train("table", x, out=tmp_path / "run", effort="quick", batch_size=4, width=8, depth=1, recipe="vae")
     assert model.config["effort"] == "quick"
-    assert model.config["arguments"]["epochs"] == round(STEPS / 4 / 9)  # of 36 rows
+    assert model.config["arguments"]["epochs"] == round(STEPS["rows"] / 4 / 9)  # of 36 rows
     assert json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])["step"] == 9 * model.config["arguments"]["epochs"]
     assert Session.resume(tmp_path / "run", ali.Data(*_split(x))).steps == 9 * model.config["arguments"]["epochs"]
 

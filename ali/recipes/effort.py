@@ -21,7 +21,8 @@ EFFORTS: tuple[Effort, ...] = get_args(Effort)
 
 LENGTH = {"quick": 0.25, "normal": 1.0, "best": 2.0}  # of the training
 WIDTH = {"quick": 1.0, "normal": 1.0, "best": 1.5}  # of the networks
-STEPS = 4000  # at normal, where the data set says no length
+STEPS = {"rows": 4000, "images": 3000}  # at normal, where the data set says no length
+LARGE = 28  # pixels from which on convolutions cost so much that their width depends on the machine
 SMALLEST, LARGEST = 16, 1024  # rows per step that the number of rows may lead to
 
 
@@ -58,9 +59,9 @@ def arranged(
         known: the recipe's arguments for this data set, when nothing is said.
         said: what a person said; it is left alone, and the rest follows from it.
         rows: training rows.
-        shape: of one row as the networks see it.
+        shape: of one row: (columns,) or (height, width[, 3]).
         sized: does the data set say how long to train? Then that is the length at ``normal``, whatever the rows.
-        cuda: is it trained on a GPU?
+        cuda: is it trained on a GPU? There convolutions on images of anybody's are four times as wide as on a CPU.
 
     Returns:
         Epochs, width and batch size, as far as they change and the recipe has them.
@@ -69,12 +70,13 @@ def arranged(
     free = {name for name in ("epochs", "width", "batch_size") if name in known and name not in said}
     changed: dict[str, Any] = {}
     if "width" in free:
-        wide = 2 if cuda and not sized and len(shape) == 3 else 1
+        costly = not sized and now["networks"] == "conv" and shape[0] >= LARGE
+        wide = 1 if not costly else 2 if cuda else 0.5
         changed["width"] = max(1, round(now["width"] * wide * WIDTH[effort]))
     if "epochs" in free and sized:
         changed["epochs"] = max(1, round(now["epochs"] * LENGTH[effort]))
     elif "epochs" in free:
-        steps, batch = STEPS * LENGTH[effort], now["batch_size"]
+        steps, batch = STEPS["rows" if len(shape) == 1 else "images"] * LENGTH[effort], now["batch_size"]
         if "batch_size" in free:
             batch = _batch(batch, rows, steps)
             changed["batch_size"] = batch
