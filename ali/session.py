@@ -175,7 +175,7 @@ class Session:
             raise AliError(f"{name} has one face only: leave face out, got {face!r}")
         known = recipes.defaults(function, dataset, face)
         if isinstance(given := arguments.get("parent") or None, str | os.PathLike):
-            arguments["parent"] = os.fspath(ready.found(given))
+            arguments["parent"] = os.fspath(ready.found(os.fspath(given)))
         for argument in arguments:
             if argument not in known:
                 raise AliError(f"{name} has no argument {argument!r}; it has {', '.join(known)}")
