@@ -23,7 +23,7 @@ __all__ = ["read_json", "read_log", "read_state", "read_weights", "write_file", 
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,16 +79,22 @@ def write_weights(file: Path, module: nn.Module) -> None:
     _write_tensors(file, module.state_dict(), {})
 
 
-def read_weights(file: Path, module: nn.Module) -> None:
-    """Pour weights into a module.
+def read_weights(file: Path, module: nn.Module, parts: Sequence[str] = ()) -> None:
+    """Pour weights into a module, in the module's own precision.
+
+    Arguments:
+        file: of weights.
+        module: to fill.
+        parts: if any, the file holds these parts of the module alone, and the others stay as they are.
 
     Raises:
         AliError: the file is missing or broken, or holds weights of another module.
     """
-    _pour(_read_tensors(file)[0], module, file)
+    others = {name: tensor for name, tensor in module.state_dict().items() if parts and name.split(".")[0] not in parts}
+    _pour(others | _read_tensors(file)[0], module, file)
 
 
-def write_state(file: Path, game: nn.Module, average: nn.Module | None, optimizers: dict[str, Optimizer], step: int) -> None:
+def write_state(file: Path, game: nn.Module, average: nn.Module | None, optimizers: Mapping[str, Optimizer], step: int) -> None:
     """Write all that going on needs. Noise and batches depend on (seed, step) alone, so no random state is in it."""
     tensors = {f"game.{name}": tensor for name, tensor in game.state_dict().items()}
     if average is not None:
@@ -99,7 +105,7 @@ def write_state(file: Path, game: nn.Module, average: nn.Module | None, optimize
     _write_tensors(file, tensors, {"step": str(step)})
 
 
-def read_state(file: Path, game: nn.Module, average: nn.Module | None, optimizers: dict[str, Optimizer]) -> int:
+def read_state(file: Path, game: nn.Module, average: nn.Module | None, optimizers: Mapping[str, Optimizer]) -> int:
     """Pour a state back in; returns the number of steps done.
 
     Raises:

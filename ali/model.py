@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ali import checkpoint, lines, pieces, preprocess, recipes
+from ali import checkpoint, lines, pieces, preprocess, ready, recipes
 from ali.conditions import Labels
 from ali.data.source import Data, Source, split
 from ali.data.tables import Column, from_matrix, to_matrix
@@ -47,6 +47,7 @@ class Model:
         self.shape: tuple[int, ...] = preprocess.shape
         self.columns: tuple[Column, ...] = preprocess.columns
         self.attributes: tuple[str, ...] = tuple(config["spec"].get("attributes", ()))
+        self.parts = ready.parts(config)  # of the game that were kept; none named: all
         self.device = next(game.parameters()).device
         self._at_once = max(1, min(1000, CHUNK // max(1, math.prod(self.shape))))  # rows that are looked at together
         self.conditions: Labels | None = None  # what the labels of a conditional run may be
@@ -65,7 +66,7 @@ class Model:
     def classifies(self) -> bool:
         """Is there a classifier?"""
         game: Any = self.game
-        return isinstance(game, Classifies)
+        return isinstance(game, Classifies) and not self.parts
 
     @property
     def infers(self) -> bool:
@@ -97,8 +98,8 @@ class Model:
             out: folder of the run; it must not exist yet.
             report: called some 400 times with a :class:`ali.session.Report`.
             hold_out: share of the rows that training never sees, where the data names no test part; default 0.1.
-            options: seed, face, recipe, device, labels (how many to keep, the others are hidden), the recipe's own arguments, and
-                with a path how to read it (size, crop, ...).
+            options: effort ("quick", "normal", "best"), seed, face, recipe, device, labels (how many to keep, the others are hidden), the
+                recipe's own arguments, and with a path how to read it (size, crop, ...).
 
         Raises:
             AliError: bad data, an unknown argument, or a folder that exists; says which and what to do.
@@ -528,6 +529,9 @@ class Model:
         return torch.from_numpy(np.require(native, requirements=["C", "W"]))  # torch warns of arrays that can not be written
 
     def _can(self, verb: str, protocol: type, part: str) -> Any:
+        if protocol in (Scores, Classifies) and self.parts:
+            kept, dataset = " and ".join(self.parts), self.config["dataset"]
+            raise AliError(f"this run can not {verb}: only its {kept} were kept. Train one that can: `ali train {dataset}`")
         if not isinstance(self.game, protocol):
             raise AliError(f"this run ({self.config['recipe']}) can not {verb}: its game has no {part}")
         return self.game
@@ -537,14 +541,14 @@ def load(run: str | Path, *, recipe: Callable[..., recipes.Run] | None = None, d
     """Load a finished, or half finished, run. Never opens its data, never imports what the folder names.
 
     Arguments:
-        run: the run folder.
+        run: the run folder; or a ready model that comes with the package, "digits" or "mnist", where no folder has that name.
         recipe: the function that made it, if it is none of this package's.
         device: to put the networks on: "auto", "cpu", "cuda", ...
 
     Raises:
         AliError: not a run folder, a broken one, or one that has no weights yet.
     """
-    folder = Path(run)
+    folder = ready.found(run)
     if not folder.is_dir():
         raise no_folder(folder)
     config = checkpoint.read_json(folder / "config.json")
@@ -561,7 +565,7 @@ def load(run: str | Path, *, recipe: Callable[..., recipes.Run] | None = None, d
     weights = folder / "model.safetensors"
     if not weights.exists():
         raise AliError(f"{folder}: has no weights yet; go on with `ali train --resume {folder}`")
-    checkpoint.read_weights(weights, built.game)
+    checkpoint.read_weights(weights, built.game, ready.parts(config))
     return Model(built.game.to(device_named(device)), prepared, config)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ali import checkpoint, recipes
+from ali import checkpoint, ready, recipes
 from ali.data import arrays
 from ali.data.source import Data, Source
 from ali.data.tables import describe_frame, number_columns
@@ -22,13 +22,13 @@ def open_data(run: str | Path, path: str | None = None) -> Data:
     """The data that a run was trained on, opened again.
 
     Arguments:
-        run: the run folder.
+        run: the run folder, or a ready model.
         path: where the data is now, if it has moved.
 
     Raises:
         AliError: not a run folder, or data that only its trainer can open (an array in memory).
     """
-    folder = Path(run)
+    folder = ready.found(run)
     if not folder.is_dir():
         raise no_folder(folder)
     config = checkpoint.read_json(folder / "config.json")
@@ -38,7 +38,7 @@ def open_data(run: str | Path, path: str | None = None) -> Data:
     known = folder / "resume" / "data.json"
     path = path or (checkpoint.read_json(known).get("path") if known.exists() else None)
     if entry.needs and path is None:
-        raise AliError(f"{folder}: does not know where its data is; give its path ({entry.needs})")
+        raise AliError(f"{run}: does not know where its data is; give it rows, or its path ({entry.needs})")
     known_options = signature(entry.function()).parameters
     data = entry.open(path, **{key: value for key, value in config.get("data", {}).items() if key in known_options and key != "path"})
     if data.train.fingerprint() != config.get("fingerprint"):
@@ -61,5 +61,5 @@ def in_memory(data: Any, is_table: bool) -> Source:
 
 def no_folder(folder: Path) -> AliError:
     """What to say of a run that is none."""
-    what = "is a file; give the run folder" if folder.exists() else "no such run folder"
+    what = "is a file; give the run folder" if folder.exists() else f"no such run folder, and no ready model ({', '.join(ready.names())})"
     return AliError(f"{folder}: {what}")

@@ -29,12 +29,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from ali import __version__, checkpoint, pictures, preprocess, recipes
+from ali import __version__, checkpoint, pictures, preprocess, ready, recipes
 from ali.data.source import Batch, Data, hide, known_counts, stream
 from ali.errors import AliError
 from ali.games.game import Conditions, Generates, Infers
 from ali.recipes import parents
 from ali.recipes.arguments import check_arguments
+from ali.recipes.effort import arranged, chosen, length_said
 from ali.train import play
 
 FRAMES = 32  # pictures of samples while it learns
@@ -141,6 +142,7 @@ class Session:
         path: str | None = None,
         options: dict[str, Any] | None = None,
         threads: int | None = None,
+        effort: str | None = None,
         **arguments: Any,
     ) -> Session:
         """Begin a run.
@@ -157,6 +159,7 @@ class Session:
             path: where the data was read from, for ``resume``; it stays in ``resume/``, which is nobody else's business.
             options: what the data was opened with.
             threads: of the CPU; by default 1 for small fully connected games, else as many as PyTorch takes.
+            effort: "quick", "normal" (the default) or "best": length, width and batch, where they are not said (:mod:`ali.recipes.effort`).
             arguments: of the recipe.
 
         Raises:
@@ -171,17 +174,21 @@ class Session:
         if isinstance(function, recipes.Recipe) and face != function.said.get("face", face):
             raise AliError(f"{name} has one face only: leave face out, got {face!r}")
         known = recipes.defaults(function, dataset, face)
-        if isinstance(arguments.get("parent"), os.PathLike):
-            arguments["parent"] = os.fspath(arguments["parent"])
+        if isinstance(given := arguments.get("parent") or None, str | os.PathLike):
+            arguments["parent"] = os.fspath(ready.found(os.fspath(given)))
         for argument in arguments:
             if argument not in known:
                 raise AliError(f"{name} has no argument {argument!r}; it has {', '.join(known)}")
         if not 0 <= seed < 2**63:
             raise AliError(f"seed must be at least 0 and below 2^63, got {seed}")
         check_arguments(name, function, arguments)
+        effort = chosen(effort, function, face)
         parent = arguments.get("parent") or None
         if parent is not None:
             arguments |= parents.settled(parent, arguments)
+        if effort is not None:
+            sized, cuda = length_said(function, dataset), device_named(device).type == "cuda"
+            known |= arranged(effort, known, arguments, rows=len(data.train), shape=data.train.x.shape[1:], sized=sized, cuda=cuda)
         config = {
             "ali": __version__,
             "torch": torch.__version__.split("+")[0],
@@ -190,6 +197,7 @@ class Session:
             "dataset": dataset,
             "face": face,
             "seed": seed,
+            "effort": effort,
             "labels": labels,
             "rows": len(data.train),
             "fingerprint": data.train.fingerprint(),
@@ -221,10 +229,12 @@ class Session:
         Raises:
             AliError: not a run folder, a broken one, an edited config.json, or other data.
         """
-        folder = Path(folder)
+        folder = ready.found(folder)
         if not folder.is_dir():
             raise AliError(f"{folder}: no such run folder")
         config = checkpoint.read_json(folder / "config.json")
+        if ready.parts(config):
+            raise AliError(f"{folder.name}: only its {' and '.join(ready.parts(config))} were kept, so it can not go on; train anew")
         if config.get("fingerprint") != data.train.fingerprint():
             raise AliError(
                 f"{folder}: was trained on other rows ({config.get('rows')} of them; here are {len(data.train)}): give it the same data"

@@ -12,7 +12,7 @@ from __future__ import annotations
 __all__ = ["Step", "constant", "hold_then_cosine", "play"]
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +46,7 @@ def hold_then_cosine(progress: float) -> float:
 def play(
     game: Game,
     batches: Iterable[Batch],
-    optimizers: dict[str, Optimizer],
+    optimizers: Mapping[str, Optimizer],
     *,
     steps: int,
     seed: int,

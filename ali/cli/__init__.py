@@ -21,7 +21,12 @@ from ali.errors import AliError
 
 ABOUT = "Models that generate and infer: a decoder turns a code z into data x, an encoder turns x into z, a game trains both."
 ROWS = "Rows in the run's own units: .npy; images also pictures or a folder; numbers also .csv or .parquet. Default: its held-out rows."
-Run = Annotated[Path, Parameter(help="Run folder, as `ali train` wrote it.")]
+Run = Annotated[
+    Path,
+    Parameter(
+        help="Run folder, as `ali train` wrote it; or digits, mnist: ready models that come with ali, where no folder has that name."
+    ),
+]
 Rows = Annotated[Path | None, Parameter(help=ROWS)]
 Codes = Annotated[Path, Parameter(help="Codes: .csv, .parquet or .npy, as `ali encode` writes them.")]
 Out = Annotated[Path, Parameter(help="Where to write.")]
@@ -285,10 +290,13 @@ def classify(run: Run, rows: Rows = None, *, out: Out = Path("classes.csv"), rec
 
 def evaluate(run: Run, data: Moved = None, *, out: Report = None, recipe: Recipe = None) -> None:
     """Measure a run on rows that it never saw: prints the numbers; writes metrics.json, figures and report.html."""
+    from ali import ready
     from ali.evaluation import report, words
     from ali.model import open_data
 
-    model, rows = _load(run, recipe), open_data(run, data)
+    model, rows, run = _load(run, recipe), open_data(run, data), ready.found(run)
+    if out is None and run.parent == ready.HERE:
+        raise AliError(f"{run.name} is a ready model, whose folder is the package's: say where to write with --out FOLDER")
     print("Looking at the result ...", flush=True)
     values = report.write(run, model, rows, out)
     for key, value in values.items():

@@ -19,11 +19,25 @@ from cyclopts import App, Parameter
 
 from ali import recipes
 from ali.errors import AliError
+from ali.recipes.effort import EFFORTS, Effort, length_said
 
 if TYPE_CHECKING:
     from ali.session import Report, Session
 
-OWN = ("out", "seed", "labels", "dry_run", "recipe", "device", "threads", "save_every", "tensorboard")  # flags of every training command
+OWN = (
+    "out",
+    "effort",
+    "seed",
+    "labels",
+    "dry_run",
+    "recipe",
+    "device",
+    "threads",
+    "save_every",
+    "tensorboard",
+)  # of every training command
+
+EFFORT = "quick, normal or best: about 1/4, 1 and 4 of the time; sets length, width and batch where you do not. Default: normal."
 
 
 def which(dataset: str | None) -> str:
@@ -62,7 +76,13 @@ def begin(
     for note in data.train.notes:
         print(note)
     if dry_run:
-        return _rehearse(session)
+        _rehearse(session)
+        others = [effort for effort in EFFORTS if effort != session.config["effort"]] if session.config["effort"] else []
+        for effort in others:
+            other = Session.start(name, data, out, path=path, options=opened, **options | {"effort": effort})
+            time, args = other.rehearse()["seconds_per_step"] * other.steps, other.config["arguments"]
+            print(f"--effort {effort}: about {_time(time)}, {other.steps:,} steps of {other.batch_size} rows, width {args['width']}")
+        return
     print(f"{_shown(name)}: {len(data.train):,} rows to learn from, {len(data.test):,} held out; {session.steps:,} steps into {out}")
     _play(session, save_every, tensorboard)
     print(f"Done: {out}. Next: {', '.join(f'`ali {verb} {out}`' for verb in _verbs(session.run.game))}")
@@ -124,14 +144,18 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
         for p in parse(inspect.getdoc(f) or "").params
     }
 
-    def flag(name: str, kind: Any, default: Any, help: str) -> inspect.Parameter:
-        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, Parameter(help=help)])
+    def flag(name: str, kind: Any, default: Any, help: str, told: bool = True) -> inspect.Parameter:
+        shown = Parameter(help=help) if told else Parameter(help=f"{help} Default: as the rows and --effort want it.", show_default=False)
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, shown])
 
     defaults = recipes.defaults(recipe, name, face)
+    free = face == "modern" and isinstance(recipe, recipes.Recipe) and not length_said(recipe, name)
+    follows = ("epochs", "batch_size", "width") if free else ()
     path = inspect.Parameter("path", inspect.Parameter.POSITIONAL_ONLY, annotation=Annotated[str, Parameter(help=entry.needs)])
     parameters = [
         *([path] if entry.needs else []),
         flag("out", Path | None, None, f"Run folder to write. Default: runs/{_shown(name)}, with a number if that is taken."),
+        flag("effort", Effort | None, None, EFFORT),
         flag("seed", int, 0, "Seed of weights, noise and order of rows."),
         flag("labels", int | None, None, "Keep so many labels, equally many of each class, hide the others. Default: keep all."),
         flag("dry_run", bool, False, "Print networks, parameters, memory and time on this machine; train nothing."),
@@ -141,7 +165,7 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
         flag("save_every", float, 60.0, "Seconds between checkpoints."),
         flag("tensorboard", bool, False, "Write the losses for TensorBoard, too (needs the extra of that name)."),
         *(flag(key, p.annotation, p.default, words.get(key, "")) for key, p in options.items()),
-        *(flag(key, arguments[key].annotation, value, words.get(key, "")) for key, value in defaults.items()),
+        *(flag(key, arguments[key].annotation, value, words.get(key, ""), key not in follows) for key, value in defaults.items()),
     ]
 
     def command(path: str | None = None, /, **given: Any) -> None:

@@ -87,7 +87,7 @@ def pour(folder: Path, game: Any) -> None:
 
 def _rebuilt(parent: dict[str, Any], weights: Path | None = None) -> tuple[Frozen, StandardNormal]:
     """A parent's decoder and prior, by this package's own recipe; with weights poured in, if there is a file of them."""
-    from ali import checkpoint
+    from ali import checkpoint, ready
     from ali.games.game import Generates
     from ali.networks import Conditional, Frozen
     from ali.recipes import RECIPES
@@ -107,7 +107,7 @@ def _rebuilt(parent: dict[str, Any], weights: Path | None = None) -> tuple[Froze
     if not isinstance(decoder, Conditional) or prior is None:
         raise AliError(f"parent: the decoder of {name} is not one network that could be taken out of its game")
     if weights is not None:
-        checkpoint.read_weights(weights, run.game)
+        checkpoint.read_weights(weights, run.game, ready.parts(checkpoint.read_json(weights.with_name("config.json"))))
     return decoder if isinstance(decoder, Frozen) else Frozen(decoder), prior
 
 

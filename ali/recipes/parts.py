@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from ali.errors import AliError
-from ali.recipes.run import Run, Spec, in_range
+from ali.recipes.run import Later, Run, Spec, in_range
 
 if TYPE_CHECKING:
     from torch import nn
@@ -273,14 +273,13 @@ class Parts:
         from ali import games, train
 
         given, own = self.given, lr or {}
-        optimizers = {
-            player: torch.optim.Adam(
-                games.parameters(game, player), lr=own.get(player, given["lr"]), betas=(given["beta1"], given["beta2"]), fused=True
-            )
-            for player in game.players
-        }
+
+        def adam(player: str) -> torch.optim.Optimizer:
+            lr, betas = own.get(player, given["lr"]), (given["beta1"], given["beta2"])
+            return torch.optim.Adam(games.parameters(game, player), lr=lr, betas=betas, fused=True)
+
         rate = rate or (train.constant if self.paper else train.hold_then_cosine)
-        return Run(game, dict(optimizers), given["batch_size"], given["epochs"], rate, given["ema"], labelled)
+        return Run(game, Later(game.players, adam), given["batch_size"], given["epochs"], rate, given["ema"], labelled)
 
     def _gaussian(self, network: nn.Module, log_sigma_0: float) -> Conditional:
         """As the authors have it, or with a smaller initial sigma, which can not overflow."""

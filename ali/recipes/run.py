@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["Face", "Run", "Spec", "in_range"]
+__all__ = ["Face", "Later", "Run", "Spec", "in_range"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ali.errors import AliError
 
@@ -54,6 +54,33 @@ class Spec:
         return cls(tuple(state["shape"]), tuple(state["classes"]), heads, tuple(state.get("attributes", ())))
 
 
+class Later(Mapping[str, Any]):
+    """What a function makes of each name, made when the first is asked for.
+
+    Making an optimiser imports PyTorch's compiler, which takes longer than PyTorch itself: a run that is only used needs neither.
+
+    Arguments:
+        names: the keys.
+        make: of a name, its value.
+    """
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], Any]):
+        self._names, self._make, self._made = tuple(names), make, {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        if not self._made:
+            self._made = {name: self._make(name) for name in self._names}
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 @dataclass(frozen=True)
 class Run:
     """A game, its optimisers, and how long to play: all that the loop and the run folder need.
@@ -69,7 +96,7 @@ class Run:
     """
 
     game: Game
-    optimizers: dict[str, Optimizer]
+    optimizers: Mapping[str, Optimizer]
     batch_size: int
     epochs: int
     rate: Callable[[float], float]
