@@ -23,7 +23,7 @@ from ali.stacked import STACKING, Stacked
 VARYING = ("seed", "lr", "beta1", "beta2", "scale")  # in what runs that are trained together may differ
 
 
-def entries(runs: int | str | Path | Sequence[dict[str, Any]], seed: int = 0) -> list[dict[str, Any]]:
+def entries(runs: Any, seed: int = 0) -> list[dict[str, Any]]:
     """What each of several runs has of its own.
 
     Arguments:
@@ -53,6 +53,9 @@ def entries(runs: int | str | Path | Sequence[dict[str, Any]], seed: int = 0) ->
         for name in entry:
             if name not in VARYING:
                 raise AliError(f"{where}, entry {k}: runs that are trained together differ in {', '.join(VARYING)}, not in {name!r}")
+        own = entry.get("seed", seed)
+        if not isinstance(own, int) or isinstance(own, bool):
+            raise AliError(f"{where}, entry {k}: seed must be a whole number, got {own!r}")
     return [{"seed": seed} | entry for entry in given]
 
 
@@ -105,6 +108,11 @@ class Ensemble:
         return cls(sessions)
 
     @property
+    def step(self) -> int:
+        """Steps that are done."""
+        return max(session.step for session in self.sessions)
+
+    @property
     def steps(self) -> int:
         """Steps of each run."""
         return self.sessions[0].steps
@@ -115,14 +123,14 @@ class Ensemble:
         for session in self.sessions:
             session.stop(status)
 
-    def play(self, save_every: float = 60.0) -> Iterator[list[Report]]:
+    def play(self, save_every: float = 60.0) -> Iterator[Report]:
         """Train to the end, writing the folders. A run whose numbers are no longer finite ends alone, and ``ended`` says how.
 
         Arguments:
             save_every: seconds between checkpoints.
 
         Returns:
-            Reports of the runs that go on, some 400 times.
+            Some 400 reports on the runs that go on: their rows and rates together, the means of their losses.
 
         Raises:
             Stopped: a stop was asked for (each run is saved first).
@@ -146,13 +154,13 @@ class Ensemble:
                 if not self._going():
                     break
                 if reports:
-                    yield reports
+                    yield _together(reports)
             for k, session in self._going():
                 with self._ending(k):
                     session.save()
-        if self._status is not None and first.step < self.steps:
-            words = ", ".join(f"`ali train --resume {session.folder}`" for session in self.sessions)
-            raise Stopped(f"stopped after step {first.step:,} of {self.steps:,}; each run goes on alone: {words}", self._status)
+        if self._status is not None and self.step < self.steps:
+            words = ", ".join(f"`ali train --resume {session.folder}`" for session in self.sessions if session.step == self.step)
+            raise Stopped(f"stopped after step {self.step:,} of {self.steps:,}; each run goes on alone: {words}", self._status)
 
     def _going(self) -> list[tuple[int, Session]]:
         return [(k, session) for k, session in enumerate(self.sessions) if k not in self.ended]
@@ -164,3 +172,9 @@ class Ensemble:
             yield
         except Stopped as why:
             self.ended[k] = f"run {k} of {self.sessions[k].folder.parent}: {why}"
+
+
+def _together(reports: list[Report]) -> Report:
+    first, n = reports[0], len(reports)
+    losses = {player: sum(report.losses[player] for report in reports) / n for player in first.losses}
+    return Report(first.step, first.steps, n * first.rows, sum(report.rate for report in reports), losses)

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -68,6 +68,13 @@ class Stopped(AliError):
     def __init__(self, words: str, status: int = 1):
         super().__init__(words)
         self.status = status
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A session, or several."""
+
+    def stop(self, status: int = 0) -> None: ...
 
 
 class Session:
@@ -497,7 +504,7 @@ def threads(n: int) -> Iterator[None]:
 
 
 @contextmanager
-def stoppable(session: Session) -> Iterator[None]:
+def stoppable(session: Stoppable) -> Iterator[None]:
     """SIGINT and SIGTERM ask the session to save and stop; a second one ends at once. Only the main thread hears signals."""
     if threading.current_thread() is not threading.main_thread():
         yield

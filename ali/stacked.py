@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.adam import Adam, adam
+from torch.optim.adam import Adam
 from torch.overrides import TorchFunctionMode
 
 from ali.data.source import Batch
@@ -44,7 +44,7 @@ STACKING = ("ali", "bigan", "alice", "gan", "latent_regressor", "vae", "aae", "e
 class StackedLinear(nn.Linear):
     """K linear layers: weight (K, out, in), bias (K, out), on activations (K, in, rows)."""
 
-    def forward(self, input: Float[Tensor, "K in m"]) -> Float[Tensor, "K out m"]:
+    def forward(self, input: Float[Tensor, "K c m"]) -> Float[Tensor, "K out m"]:
         if self.bias is None:
             return torch.bmm(self.weight, input)
         return torch.baddbmm(self.bias.unsqueeze(2), self.weight, input)
@@ -244,9 +244,7 @@ class StackedGame(Game):
         if first:
             total = torch.stack(list(losses.values())).detach()
             if not torch.equal(before, torch.get_rng_state()) or not torch.allclose(lost.sum(1), total, 1e-3, 1e-3, equal_nan=True):
-                raise AliError(
-                    "this game draws noise, or takes means, in a way that is not known to be each run's own: its runs do not stack"
-                )
+                raise AliError("this game draws noise, or takes means, in a way that can not be each run's own: its runs do not stack")
         self.lost = dict(zip(losses, lost, strict=True))
         return losses
 
@@ -268,34 +266,41 @@ class StackedAdam(Optimizer):
             (group,) = optimizer.param_groups
             if type(optimizer) is not Adam or group["weight_decay"] or group["amsgrad"] or group["maximize"] or not group["fused"]:
                 raise AliError("runs that are trained together take fused Adam without weight decay")
-        self.common: list[tuple[Tensor, ...]] = []  # of each weight: itself, its two averages, its steps, all with an axis for the games
+        # Weights, their two averages and the steps done, for all games, and the views of each.
+        names = ("step", "exp_avg", "exp_avg_sq")
+        self.steps = torch.zeros(len(weights), len(optimizers), device=weights[0].device)
+        common: list[tuple[Tensor, ...]] = []
         for place, weight in enumerate(weights):
             owned = [(optimizer.state, optimizer.param_groups[0]["params"][place]) for optimizer in optimizers]
-            zeros = {name: torch.zeros_like(weight[0]) for name in ("exp_avg", "exp_avg_sq")}
-            fresh = {"step": torch.zeros((), device=weight.device)} | zeros
-            state = {name: torch.stack([(states.get(own) or fresh)[name] for states, own in owned]) for name in fresh}
+            state = (self.steps[place], torch.zeros_like(weight.data), torch.zeros_like(weight.data))
             for k, (states, own) in enumerate(owned):
-                states[own] = {name: stacked[k] for name, stacked in state.items()}
-            self.common.append((weight.data, state["exp_avg"], state["exp_avg_sq"], state["step"]))
-        self.own = [[tuple(t[k] for t in state) for state in self.common] for k in range(len(optimizers))]
+                for name, stacked in zip(names, state, strict=True):
+                    if own in states:
+                        stacked[k] = states[own][name]
+                states[own] = {name: stacked[k] for name, stacked in zip(names, state, strict=True)}
+            common.append((*state, weight.data))
+        self.own = [[[t[k] for t in part] for part in zip(*common, strict=True)] for k in range(len(optimizers))]
+        self.common = [self.own[0][0], *map(list, list(zip(*common, strict=True))[1:])]
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: Any = None) -> None:  # pyrefly: ignore
+        self.steps.add_(1)
         grads: list[Any] = [weight.grad for weight in self.weights]
-        groups = [{name: group[name] for name in ("lr", "betas", "eps")} for group in self.param_groups]
-        if all(group == groups[0] for group in groups):
+        groups = [(group["lr"], *group["betas"], group["eps"]) for group in self.param_groups]
+        if len(set(groups)) == 1:
             self._step(self.common, grads, groups[0])
         else:
-            for k, (own, group) in enumerate(zip(self.own, groups, strict=True)):
-                self._step(own, [grad[k] for grad in grads], group)
+            for own, gradient, group in zip(self.own, zip(*(grad.unbind() for grad in grads), strict=True), groups, strict=True):
+                self._step(own, gradient, group)
         self.moved()
 
     @staticmethod
-    def _step(state: list[tuple[Tensor, ...]], grads: list[Tensor], group: dict[str, Any]) -> None:
-        weights, first, second, steps = (list(part) for part in zip(*state, strict=True))
-        adam(
-            weights, grads, first, second, [], steps, fused=True, lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1],
-            eps=group["eps"], weight_decay=0.0, amsgrad=False, maximize=False,
+    def _step(state: list[list[Tensor]], grads: list[Tensor] | tuple[Tensor, ...], group: tuple[float, float, float, float]) -> None:
+        (steps, first, second, weights), (lr, beta1, beta2, eps) = state, group
+        # What torch.optim.Adam calls; by itself, it would first look at each weight of each run.
+        torch._fused_adam_(
+            weights, grads, first, second, [], steps, lr=lr, beta1=beta1, beta2=beta2, weight_decay=0.0, eps=eps,
+            amsgrad=False, maximize=False,
         )  # fmt: skip
 
     def zero_grad(self, set_to_none: bool = True) -> None:
