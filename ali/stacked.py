@@ -95,6 +95,7 @@ class StackedHomoscedastic(Homoscedastic):
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> DiagonalNormal:
         mu = self.network(u, *others)
+        mu = mu.float() if mu.dtype == torch.bfloat16 else mu  # under autocast
         games = len(self.log_sigma)
         per_row = self.log_sigma.repeat(len(mu) // games).view(-1, *(1 for _ in mu.shape[1:]))
         return DiagonalNormal(mu, per_row.expand_as(mu))
