@@ -27,6 +27,9 @@ NETWORKS: dict[str, dict[str, Any]] = {
     # Section 4.5's, from the authors' code: E 4-400-400-2, G 2-400x4-2, D three maxout layers of 200 units with 5 pieces.
     "authors": recipes.defaults(recipes.ali, "mixture", "paper"),
     "mlp-64": recipes.defaults(recipes.ali, "mixture", "modern") | {"width": 64},
+    # A small game without penalty, cycle or Fourier features.
+    "plain-64": recipes.defaults(recipes.ali, "digits", "paper")
+    | {"networks": "mlp", "face": "modern", "latent": 2, "width": 64, "depth": 2},
     "mlp-400": recipes.defaults(recipes.ali, "mixture", "modern") | {"width": 400},
 }
 
