@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -80,6 +80,14 @@ class Model:
         """Dimension of z."""
         return self._can("tell its latent dimension", Generates, "decoder").prior.dim
 
+    @overload
+    @staticmethod
+    def train(dataset: str, data: Any = None, *, out: str | Path, runs: None = None, **options: Any) -> Model: ...
+
+    @overload
+    @staticmethod
+    def train(dataset: str, data: Any = None, *, out: str | Path, runs: Any, **options: Any) -> list[Model | None]: ...
+
     @staticmethod
     def train(
         dataset: str,
@@ -90,7 +98,7 @@ class Model:
         hold_out: float | None = None,
         runs: Any = None,
         **options: Any,
-    ) -> Any:
+    ) -> Model | list[Model | None]:
         """Train, write the run folder, and load it; or several runs together, in ``out/0``, ``out/1``, ...
 
         Arguments:
