@@ -6,11 +6,12 @@ __all__ = ["Model", "load", "open_data"]
 
 import math
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from ali import checkpoint, lines, pieces, preprocess, ready, recipes
 from ali.conditions import Labels
 from ali.data.source import Data, Source, split
 from ali.data.tables import Column, from_matrix, to_matrix
+from ali.ensemble import Ensemble, entries
 from ali.errors import AliError
 from ali.games.game import Classifies, Climbs, Conditions, Game, Generates, Infers, Level, Scores
 from ali.opening import in_memory, no_folder, open_data
@@ -79,6 +81,14 @@ class Model:
         """Dimension of z."""
         return self._can("tell its latent dimension", Generates, "decoder").prior.dim
 
+    @overload
+    @staticmethod
+    def train(dataset: str, data: Any = None, *, out: str | Path, runs: None = None, **options: Any) -> Model: ...
+
+    @overload
+    @staticmethod
+    def train(dataset: str, data: Any = None, *, out: str | Path, runs: Any, **options: Any) -> list[Model | None]: ...
+
     @staticmethod
     def train(
         dataset: str,
@@ -87,9 +97,10 @@ class Model:
         out: str | Path,
         report: Callable[[Report], None] = lambda report: None,
         hold_out: float | None = None,
+        runs: Any = None,
         **options: Any,
-    ) -> Model:
-        """Train, write the run folder, and load it.
+    ) -> Model | list[Model | None]:
+        """Train, write the run folder, and load it; or several runs together, in ``out/0``, ``out/1``, ...
 
         Arguments:
             dataset: a name in ``ali.recipes.DATASETS``: "digits", "mixture", "mnist", "images", "table", ...
@@ -98,8 +109,13 @@ class Model:
             out: folder of the run; it must not exist yet.
             report: called some 400 times with a :class:`ali.session.Report`.
             hold_out: share of the rows that training never sees, where the data names no test part; default 0.1.
+            runs: how many, with seeds from ``seed`` on; or what each has of its own, as a list of dictionaries with some of seed, lr,
+                beta1, beta2 and scale, or a JSON file of it (:mod:`ali.ensemble`).
             options: effort ("quick", "normal", "best"), seed, face, recipe, device, labels (how many to keep, the others are hidden), the
                 recipe's own arguments, and with a path how to read it (size, crop, ...).
+
+        Returns:
+            A :class:`Model`; with ``runs`` a list of them, with None for a run that diverged (a warning says so).
 
         Raises:
             AliError: bad data, an unknown argument, or a folder that exists; says which and what to do.
@@ -119,6 +135,9 @@ class Model:
             rows = entry.open(path, **opened)
         else:
             rows = split(in_memory(data, dataset == "table"), 0.1 if hold_out is None else hold_out)
+        if runs is not None:
+            together = entries(runs, options.pop("seed", 0))
+            return Model._play_together(Ensemble.start(dataset, rows, out, together, path=path, options=opened, **options), report)
         session = Session.start(dataset, rows, out, path=path, options=opened, **options)
         return Model._play(session, report, options["recipe"] if callable(options.get("recipe")) else None)
 
@@ -151,6 +170,16 @@ class Model:
             for state in session.play():
                 report(state)
         return load(session.folder, recipe=recipe, device=str(session.device))
+
+    @staticmethod
+    def _play_together(ensemble: Ensemble, report: Callable[[Report], None]) -> list[Model | None]:
+        with stoppable(ensemble):
+            for state in ensemble.play():
+                report(state)
+        for words in ensemble.ended.values():
+            warnings.warn(words, stacklevel=3)
+        device = str(ensemble.sessions[0].device)
+        return [None if k in ensemble.ended else load(session.folder, device=device) for k, session in enumerate(ensemble.sessions)]
 
     def at(self, level: int) -> Model:
         """The verbs at one level of a hierarchical run: codes of that level, reconstructions and walks from it.

@@ -19,11 +19,11 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -69,6 +69,13 @@ class Stopped(AliError):
     def __init__(self, words: str, status: int = 1):
         super().__init__(words)
         self.status = status
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A session, or several."""
+
+    def stop(self, status: int = 0) -> None: ...
 
 
 class Session:
@@ -307,12 +314,34 @@ class Session:
             Stopped: a stop was asked for (a checkpoint is written first), or a loss is no longer a number (the last
                 checkpoint is left as it is).
         """
+        run = self.run
+        with threads(self.config["threads"]), self.opened(save_every):
+            for done, losses in play(
+                run.game, self._batches(), run.optimizers, steps=self.steps, seed=self.config["seed"], start=self.step,
+                rate=run.rate, average=self.average, decay=run.decay,
+            ):  # fmt: skip
+                yield from self.follow(done, losses)
+            self.save()
+
+    @contextmanager
+    def opened(self, save_every: float = 60.0) -> Iterator[None]:
+        """Hold the folder, made if there is none, while the game is played; :meth:`follow` is for the steps."""
         if save_every < 0:
             raise AliError(f"save_every counts seconds: at least 0, got {save_every}")
         if not (self.folder / "config.json").exists():
             self._create()
-        with self._alone(), threads(self.config["threads"]):
-            yield from self._play(save_every)
+        with self._alone():
+            self._log, self._lines, self._frames = (
+                _Log(self.folder, self.step),
+                set(_moments(self.steps, LINES)),
+                _moments(self.steps, FRAMES),
+            )
+            self._began, self._saved, self._first, self._save_every = time.monotonic(), time.monotonic(), self.step, save_every
+            self._sums, self._count = {}, 0
+            if self.step == 0:
+                self._draw()
+            self.run.game.train()
+            yield
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -345,41 +374,37 @@ class Session:
         prepared = replace(self.data.train, x=self.preprocess.prepare(self.data.train.x))
         return stream(prepared, self.batch_size, self.config["seed"], self.step, self.preprocess.dither, self.device, self.labelled)
 
-    def _play(self, save_every: float) -> Iterator[Report]:
-        run, log, frames = self.run, _Log(self.folder, self.step), _moments(self.steps, FRAMES)
-        lines = set(_moments(self.steps, LINES))
-        batches = self._batches()
-        began, saved, first, sums, count = time.monotonic(), time.monotonic(), self.step, {}, 0
-        if self.step == 0:
+    def follow(self, done: int, losses: Mapping[str, torch.Tensor]) -> Iterator[Report]:
+        """What a step that was played leads to: a line of the log, a picture, a checkpoint.
+
+        Arguments:
+            done: steps that are done.
+            losses: what each player lost in this one.
+
+        Raises:
+            Stopped: as for :meth:`play`.
+        """
+        self.step = done
+        self._sums = {player: self._sums.get(player, 0.0) + loss for player, loss in losses.items()}
+        self._count += 1
+        # On the CPU each loss is looked at; on a GPU that would wait for the device, so every report.
+        if self.device.type == "cpu" or done in self._lines:
+            self._watch(losses)
+        if done in self._lines:
+            rate = (done - self._first) * self.batch_size / (time.monotonic() - self._began)
+            means = {player: float(total) / self._count for player, total in self._sums.items()}
+            report = Report(done, self.steps, done * self.batch_size, rate, means)
+            self._sums, self._count = {}, 0
+            self._log.write(report)
+            yield report
+        if done in self._frames:
             self._draw()
-        run.game.train()
-        for done, losses in play(
-            run.game, batches, run.optimizers, steps=self.steps, seed=self.config["seed"], start=self.step,
-            rate=run.rate, average=self.average, decay=run.decay,
-        ):  # fmt: skip
-            self.step = done
-            sums = {player: sums.get(player, 0.0) + loss for player, loss in losses.items()}
-            count += 1
-            # On the CPU each loss is looked at; on a GPU that would wait for the device, so every report.
-            if self.device.type == "cpu" or done in lines:
-                self._watch(losses)
-            if done in lines:
-                rate = (done - first) * self.batch_size / (time.monotonic() - began)
-                report = Report(done, self.steps, done * self.batch_size, rate, {p: float(s) / count for p, s in sums.items()})
-                sums, count = {}, 0
-                log.write(report)
-                yield report
-            if done in frames:
-                self._draw()
-            if self._stop or time.monotonic() - saved >= save_every:
-                self.save()
-                saved = time.monotonic()
-                if self._stop and done < self.steps:
-                    words = (
-                        f"stopped after step {done:,} of {self.steps:,}, saved; go on with `ali train --resume {self.folder}{self._own()}`"
-                    )
-                    raise Stopped(words, self._status)
-        self.save()
+        if self._stop or time.monotonic() - self._saved >= self._save_every:
+            self.save()
+            self._saved = time.monotonic()
+            if self._stop and done < self.steps:
+                words = f"stopped after step {done:,} of {self.steps:,}, saved; go on with `ali train --resume {self.folder}{self._own()}`"
+                raise Stopped(words, self._status)
 
     def save(self, folder: Path | None = None) -> None:
         """Write a checkpoint: first what going on needs, then what using the model needs.
@@ -419,7 +444,7 @@ class Session:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _watch(self, losses: dict[str, torch.Tensor]) -> None:
+    def _watch(self, losses: Mapping[str, torch.Tensor]) -> None:
         for player, loss in losses.items():
             if not math.isfinite(loss):
                 raise Stopped(self._words(f"the loss of the {player} became {float(loss)}"))
@@ -489,7 +514,7 @@ def threads(n: int) -> Iterator[None]:
 
 
 @contextmanager
-def stoppable(session: Session) -> Iterator[None]:
+def stoppable(session: Stoppable) -> Iterator[None]:
     """SIGINT and SIGTERM ask the session to save and stop; a second one ends at once. Only the main thread hears signals."""
     if threading.current_thread() is not threading.main_thread():
         yield

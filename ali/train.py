@@ -9,7 +9,7 @@ why a run that is stopped anywhere and resumed ends with the same weights, bit f
 
 from __future__ import annotations
 
-__all__ = ["Step", "constant", "hold_then_cosine", "play"]
+__all__ = ["Step", "constant", "hold_then_cosine", "noise_seed", "play"]
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,6 +41,11 @@ def constant(progress: float) -> float:
 def hold_then_cosine(progress: float) -> float:
     """Full learning rate for the first half, then half a cosine down to 1 %."""
     return 1.0 if progress < 0.5 else 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (2 * progress - 1)))
+
+
+def noise_seed(seed: int, step: int) -> int:
+    """What torch is seeded with for a step of a run."""
+    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0])
 
 
 def play(
@@ -77,7 +82,7 @@ def play(
     batches = iter(batches)
     for step in range(start, steps):
         # All noise of this step comes from (seed, step), that of its batch included.
-        torch.manual_seed(int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]))
+        torch.manual_seed(noise_seed(seed, step))
         batch = next(batches, None)
         if batch is None:
             return

@@ -22,12 +22,15 @@ from ali.errors import AliError
 from ali.recipes.effort import EFFORTS, Effort, length_said
 
 if TYPE_CHECKING:
+    from ali.data.source import Data
+    from ali.ensemble import Ensemble
     from ali.session import Report, Session
 
 OWN = (
     "out",
     "effort",
     "seed",
+    "runs",
     "labels",
     "dry_run",
     "recipe",
@@ -35,7 +38,7 @@ OWN = (
     "threads",
     "save_every",
     "tensorboard",
-)  # of every training command
+)  # flags of every training command
 
 EFFORT = "quick, normal or best: about 1/4, 1 and 4 of the time; sets length, width and batch where you do not. Default: normal."
 
@@ -65,13 +68,16 @@ def begin(
     dry_run: bool = False,
     save_every: float = 60.0,
     tensorboard: bool = False,
+    runs: str | None = None,
     **options: Any,
 ) -> None:
-    """Start a run and play it to the end, or only measure what it would cost."""
+    """Start a run, or several together, and play it to the end, or only measure what it would cost."""
     from ali.session import Session
 
     data = recipes.DATASETS[name].open(path, **opened)
     out = out or _free(Path("runs") / _shown(name))
+    if runs is not None:
+        return _begin_together(runs, name, data, out, dry_run, save_every, tensorboard, path=path, options=opened, **options)
     session = Session.start(name, data, out, path=path, options=opened, **options)
     for note in data.train.notes:
         print(note)
@@ -86,6 +92,29 @@ def begin(
     print(f"{_shown(name)}: {len(data.train):,} rows to learn from, {len(data.test):,} held out; {session.steps:,} steps into {out}")
     _play(session, save_every, tensorboard)
     print(f"Done: {out}. Next: {', '.join(f'`ali {verb} {out}`' for verb in _verbs(session.run.game))}")
+
+
+def _begin_together(
+    runs: str, name: str, data: Data, out: Path, dry_run: bool, save_every: float, tensorboard: bool, *, seed: int = 0, **options: Any
+) -> None:
+    """Several runs in one process, each in a folder of its own."""
+    from ali.ensemble import Ensemble, entries
+    from ali.session import Stopped
+
+    for flag, given in (("--dry-run", dry_run), ("--tensorboard", tensorboard)):
+        if given:
+            raise AliError(f"{flag} is of one run: leave out --runs, or {flag}")
+    ensemble = Ensemble.start(name, data, out, entries(runs, seed), **options)
+    for note in data.train.notes:
+        print(note)
+    n, steps = len(ensemble.sessions), ensemble.steps
+    print(f"{_shown(name)}: {len(data.train):,} rows to learn from, {len(data.test):,} held out; {n} runs of {steps:,} steps into {out}")
+    _play(ensemble, save_every, False)
+    for words in ensemble.ended.values():
+        print(words)
+    if ensemble.ended:
+        raise Stopped(f"{len(ensemble.ended)} of the {n} runs in {out} did not get to the end; the others are done")
+    print(f"Done: {n} runs in {out}. Next: `ali evaluate {out}/0`")
 
 
 def go_on(run: Path, data: str | None, device: str, save_every: float, tensorboard: bool, recipe: str | None) -> None:
@@ -157,6 +186,9 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
         flag("out", Path | None, None, f"Run folder to write. Default: runs/{_shown(name)}, with a number if that is taken."),
         flag("effort", Effort | None, None, EFFORT),
         flag("seed", int, 0, "Seed of weights, noise and order of rows."),
+        flag(
+            "runs", str | None, None, "Train so many runs at once, seeds from --seed on; or FILE.json: a list of objects with seed, lr, ..."
+        ),
         flag("labels", int | None, None, "Keep so many labels, equally many of each class, hide the others. Default: keep all."),
         flag("dry_run", bool, False, "Print networks, parameters, memory and time on this machine; train nothing."),
         flag("recipe", str, "ali", f"{', '.join(recipes.RECIPES)}, or your own: FILE.py:FUNCTION."),
@@ -188,7 +220,7 @@ def _verbs(game: Any) -> list[str]:
     return [verb for verb, can in known.items() if can]
 
 
-def _play(session: Session, save_every: float, tensorboard: bool) -> None:
+def _play(session: Session | Ensemble, save_every: float, tensorboard: bool) -> None:
     """Consume a session: a progress bar on a terminal, a line early and for each tenth elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -213,7 +245,7 @@ def _play(session: Session, save_every: float, tensorboard: bool) -> None:
 
 
 @contextmanager
-def _tensorboard(session: Session, wanted: bool) -> Iterator[Callable[[Report], None]]:
+def _tensorboard(session: Any, wanted: bool) -> Iterator[Callable[[Report], None]]:
     """What writes a report for TensorBoard, too; nothing if that is not wanted."""
     if not wanted:
         yield lambda report: None
