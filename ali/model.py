@@ -6,6 +6,7 @@ __all__ = ["Model", "load", "open_data"]
 
 import math
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
@@ -22,9 +23,11 @@ from ali.data.source import Data, Source, split
 from ali.data.tables import Column, from_matrix, to_matrix
 from ali.errors import AliError
 from ali.games.game import Classifies, Climbs, Conditions, Game, Generates, Infers, Level, Scores
+from ali.log import Report
 from ali.opening import in_memory, no_folder, open_data
+from ali.process import device_named, stoppable
 from ali.recipes.arguments import check_arguments
-from ali.session import Report, Session, device_named, named, stoppable
+from ali.session import Session, named
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
 DRAWN = 2**14  # codes that are drawn together
@@ -95,7 +98,7 @@ class Model:
             data: a path, an array x, a pair (x, y), a data frame (for "table"), or ``Data``; nothing for data that is generated or
                 installed.
             out: folder of the run; it must not exist yet.
-            report: called some 400 times with a :class:`ali.session.Report`.
+            report: called some 400 times with a :class:`ali.log.Report`. What goes wrong while training is a Python warning, too.
             hold_out: share of the rows that training never sees, where the data names no test part; default 0.1.
             options: seed, face, recipe, device, labels (how many to keep, the others are hidden), the recipe's own arguments, and
                 with a path how to read it (size, crop, ...).
@@ -149,6 +152,8 @@ class Model:
         with stoppable(session):  # Ctrl-C saves, and says how to go on
             for state in session.play():
                 report(state)
+                for words in state.warnings:
+                    warnings.warn(f"step {state.step:,}: {words}", stacklevel=3)
         return load(session.folder, recipe=recipe, device=str(session.device))
 
     def at(self, level: int) -> Model:

@@ -6,60 +6,38 @@ longer numbers. It is itself a generator of :class:`Report`, so a progress bar i
 
 from __future__ import annotations
 
-__all__ = ["Report", "Session", "Stopped", "device_named", "named", "stoppable", "threads"]
+__all__ = ["Session", "Stopped", "named"]
 
 import copy
 import json
 import math
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from ali import __version__, checkpoint, pictures, preprocess, recipes
+from ali import __version__, card, checkpoint, health, pictures, preprocess, process, recipes
 from ali.data.source import Batch, Data, hide, known_counts, stream
 from ali.errors import AliError
-from ali.games.game import Conditions, Generates, Infers
+from ali.games.game import Conditions, Generates
+from ali.log import Log, Report
+from ali.process import device_named, few_threads, threads
 from ali.recipes import parents
 from ali.recipes.arguments import check_arguments
+from ali.recovery import Guard
 from ali.train import play
 
 FRAMES = 32  # pictures of samples while it learns
 LINES = 400  # lines of the log
-
-
-class Report(NamedTuple):
-    """Where training stands.
-
-    Arguments:
-        step, steps: steps done, and in all.
-        rows: training rows seen so far.
-        rate: rows per second since this session began.
-        losses: what each player lost, averaged since the last report.
-    """
-
-    step: int
-    steps: int
-    rows: int
-    rate: float
-    losses: dict[str, float]
-
-    @property
-    def seconds_left(self) -> float:
-        return (self.steps - self.step) * self.rows / self.step / self.rate
 
 
 class Stopped(AliError):
@@ -117,10 +95,11 @@ class Session:
             parents.pour(parent, self.run.game)
         self.run.game.to(self.device)
         self.average = copy.deepcopy(self.run.game).eval() if self.run.decay else None
+        self.guard = Guard(self.run.game, self.average, self.run.optimizers, config.get("face", "modern") == "modern")
         if len(data.train) < 2:
             raise AliError("training needs at least 2 rows to learn from")
         self.batch_size = min(self.run.batch_size, len(data.train))
-        config.setdefault("threads", _threads(self.run.game, self.batch_size))
+        config.setdefault("threads", few_threads(self.run.game, self.batch_size))
         self.labelled = self._labelled()
         self.steps = self.run.epochs * (len(data.train) // (self.batch_size - self.labelled))
         self.step = 0
@@ -185,7 +164,7 @@ class Session:
         config = {
             "ali": __version__,
             "torch": torch.__version__.split("+")[0],
-            "commit": _commit(),
+            "commit": process.commit(),
             "recipe": name,
             "dataset": dataset,
             "face": face,
@@ -244,7 +223,9 @@ class Session:
         if not state.exists() and ((folder / "model.safetensors").exists() or config["arguments"].get("parent")):
             raise AliError(f"{folder}: its {state.name} in resume/ is gone, so there is nothing to go on from; train anew")
         if state.exists():
-            session.step = checkpoint.read_state(state, session.run.game, session.average, session.run.optimizers)
+            session.step, best, guarded = checkpoint.read_state(state, session.run.game, session.average, session.run.optimizers)
+            if guarded:
+                session.guard.restore(best, guarded)
         return session
 
     def stop(self, status: int = 0) -> None:
@@ -254,38 +235,6 @@ class Session:
             status: exit status for the command line.
         """
         self._stop, self._status = True, status
-
-    def rehearse(self, steps: int = 3, warmup: int = 1) -> dict[str, float]:
-        """Play a few steps to measure what a run costs; the session is of no use afterwards.
-
-        Returns:
-            ``seconds_per_step`` (median), ``memory`` (bytes at the highest), ``steps`` and ``warmup``.
-        """
-        batches = self._batches()
-        self.run.game.train()
-        times, last = [], time.monotonic()
-        played = play(
-            self.run.game,
-            batches,
-            self.run.optimizers,
-            steps=max(self.steps, warmup + steps),
-            seed=0,
-            average=self.average,
-            decay=self.run.decay,
-        )
-        with threads(self.config["threads"]):
-            for _ in range(warmup + steps):
-                losses = next(played).losses
-                _ = [float(loss) for loss in losses.values()]  # waits for the device
-                times.append(time.monotonic() - last)
-                last = time.monotonic()
-        if self.device.type == "cuda":
-            memory = torch.cuda.max_memory_allocated(self.device)
-        else:
-            import resource
-
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return {"seconds_per_step": float(np.median(times[warmup:])), "memory": memory, "steps": steps, "warmup": warmup}
 
     def play(self, save_every: float = 60.0) -> Iterator[Report]:
         """Train to the end, writing the folder.
@@ -330,16 +279,18 @@ class Session:
         known_counts(self.data.train.y, self.data.train.classes)  # says what is wrong with them
         return min(self.run.labelled, self.batch_size // 2)
 
-    def _batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
         """The batches from the current step on, as the networks see them."""
         prepared = replace(self.data.train, x=self.preprocess.prepare(self.data.train.x))
         return stream(prepared, self.batch_size, self.config["seed"], self.step, self.preprocess.dither, self.device, self.labelled)
 
     def _play(self, save_every: float) -> Iterator[Report]:
-        run, log, frames = self.run, _Log(self.folder, self.step), _moments(self.steps, FRAMES)
-        lines = set(_moments(self.steps, LINES))
-        batches = self._batches()
-        began, saved, first, sums, count = time.monotonic(), time.monotonic(), self.step, {}, 0
+        run, log, frames = self.run, Log(self.folder, self.step), _moments(self.steps, FRAMES)
+        looks = self._gauge()
+        lines = {*_moments(self.steps, LINES), *looks}
+        batches = self.batches()
+        began, saved, first = time.monotonic(), time.monotonic(), self.step
+        guard, sums, count, lost = self.guard, {}, 0, {}
         if self.step == 0:
             self._draw()
         run.game.train()
@@ -348,20 +299,34 @@ class Session:
             rate=run.rate, average=self.average, decay=run.decay,
         ):  # fmt: skip
             self.step = done
-            sums = {player: sums.get(player, 0.0) + loss for player, loss in losses.items()}
-            count += 1
             # On the CPU each loss is looked at; on a GPU that would wait for the device, so every report.
-            if self.device.type == "cpu" or done in lines:
-                self._watch(losses)
-            if done in lines:
-                rate = (done - first) * self.batch_size / (time.monotonic() - began)
-                report = Report(done, self.steps, done * self.batch_size, rate, {p: float(s) / count for p, s in sums.items()})
+            bad = self._bad(losses) if self.device.type == "cpu" or done in lines else None
+            if done == self.steps:
+                bad = bad or self._broken()
+            if bad is None:
+                sums = {player: sums.get(player, 0.0) + loss for player, loss in losses.items()}
+                count += 1
+                guard.watch.first = guard.watch.first or {player: float(loss) for player, loss in losses.items()}
+            else:
                 sums, count = {}, 0
-                log.write(report)
+                if not guard.go_back(done, bad):
+                    raise Stopped(self._words(bad))
+            if done in lines:
+                lost = {player: float(loss) / count for player, loss in sums.items()} or lost
+                if done in looks:
+                    guard.look(done, self.steps, lost)
+                if done == self.steps:
+                    guard.finish(done)
+                rate = (done - first) * self.batch_size / (time.monotonic() - began)
+                report = Report(done, self.steps, done * self.batch_size, rate, lost, dict(guard.values), tuple(guard.words))
+                sums, count, guard.words = {}, 0, []
+                log.write(report, done in looks, guard.verdict() if done == self.steps else None)
                 yield report
             if done in frames:
                 self._draw()
-            if self._stop or time.monotonic() - saved >= save_every:
+            # Weights that are no numbers are not saved; a run that can go back does so as soon as a loss shows them.
+            due = time.monotonic() - saved >= save_every and not (guard.can_go_back and self._broken())
+            if self._stop or due:
                 self.save()
                 saved = time.monotonic()
                 if self._stop and done < self.steps:
@@ -370,6 +335,17 @@ class Session:
                     )
                     raise Stopped(words, self._status)
         self.save()
+
+    def _gauge(self) -> list[int]:
+        """Make ready to measure the networks; returns after which steps."""
+        told = isinstance(self.run.game, Conditions)  # pyrefly: ignore
+        looks, n = health.moments(self.steps, self.batch_size, health.most(self.data, self.preprocess.network_shape))
+        x, y = health.rows(self.data, self.preprocess, n, told)
+        if len(x) > 1:
+            self.guard.gauge = health.Gauge(x.to(self.device), None if y is None else y.to(self.device), self.batch_size)
+        if not self.guard.best:
+            self.guard.keep(self.step, math.inf)
+        return looks
 
     def save(self, folder: Path | None = None) -> None:
         """Write a checkpoint: first what going on needs, then what using the model needs.
@@ -380,12 +356,12 @@ class Session:
         Raises:
             Stopped: a weight is no longer a number; nothing is written.
         """
-        for name, weight in self.run.game.state_dict().items():
-            if weight.is_floating_point() and not torch.isfinite(weight).all():
-                raise Stopped(self._words(f"the weight {name} is no longer a finite number"))
+        if broken := self._broken():
+            raise Stopped(self._words(broken))
         folder = folder or self.folder
-        checkpoint.write_state(folder / "resume" / "state.safetensors", self.run.game, self.average, self.run.optimizers, self.step)
-        checkpoint.write_weights(folder / "model.safetensors", self.average or self.run.game)
+        state, guard = folder / "resume" / "state.safetensors", self.guard
+        checkpoint.write_state(state, self.run.game, self.average, self.run.optimizers, self.step, guard.best, guard.to_json())
+        checkpoint.write_weights(folder / "model.safetensors", guard.best if guard.ends_with_best else guard.networks.state_dict())
 
     def _create(self) -> None:
         """Fill a folder under a temporary name, then give it its own: it appears whole or not at all."""
@@ -397,7 +373,7 @@ class Session:
         try:
             checkpoint.write_json(temporary / "config.json", self.config)
             checkpoint.write_json(temporary / "preprocess.json", self.preprocess.to_json())
-            checkpoint.write_text(temporary / "README.md", _card(self.config, self.run.game))
+            checkpoint.write_text(temporary / "README.md", card.card(self.config, self.run.game))
             # A name on a hub is no place on this machine, and stays as it is.
             place = os.path.abspath(self.path) if self.path and os.path.exists(self.path) else self.path
             game = json.loads(json.dumps({key: self.config[key] for key in ("recipe", "face", "seed", "arguments")}))
@@ -409,10 +385,15 @@ class Session:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _watch(self, losses: dict[str, torch.Tensor]) -> None:
-        for player, loss in losses.items():
-            if not math.isfinite(loss):
-                raise Stopped(self._words(f"the loss of the {player} became {float(loss)}"))
+    def _broken(self) -> str | None:
+        """What to say of a weight that is no longer a number."""
+        weights = self.run.game.state_dict().items()
+        bad = (name for name, weight in weights if weight.is_floating_point() and not torch.isfinite(weight).all())
+        return next((f"the weight {name} is no longer a finite number" for name in bad), None)
+
+    def _bad(self, losses: dict[str, torch.Tensor]) -> str | None:
+        """What to say of a loss that is no longer a number."""
+        return next((f"the loss of the {player} became {float(loss)}" for player, loss in losses.items() if not math.isfinite(loss)), None)
 
     def _words(self, what: str) -> str:
         state = self.folder / "resume" / "state.safetensors"
@@ -444,59 +425,6 @@ class Session:
             checkpoint.write_file(self.folder / "samples" / f"step-{self.step:08d}.png", lambda file: drawn.save(file, "PNG"))
 
 
-class _Log:
-    """``log.jsonl``; on resuming, lines of steps that are about to be done again are dropped."""
-
-    def __init__(self, folder: Path, step: int):
-        self.file = folder / "log.jsonl"
-        kept = [line for line in checkpoint.read_log(self.file) if line["step"] <= step]
-        checkpoint.write_text(self.file, "".join(json.dumps(line) + "\n" for line in kept))
-        self.before, self.began = (kept[-1]["seconds"] if kept else 0.0), time.monotonic()
-
-    def write(self, report: Report) -> None:
-        seconds = self.before + time.monotonic() - self.began
-        line = {"step": report.step, "rows": report.rows, "seconds": round(seconds, 2), "rows_per_second": round(report.rate, 1)}
-        with open(self.file, "a") as log:
-            log.write(json.dumps(line | {f"loss_{player}": loss for player, loss in report.losses.items()}) + "\n")
-
-
-def _threads(game: nn.Module, batch_size: int) -> int:
-    """One thread for small fully connected games: more are hardly faster, and far slower where other programs run too."""
-    convolutions = any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in game.modules())
-    small = not convolutions and sum(p.numel() for p in game.parameters()) * batch_size < 5e7
-    return 1 if small else torch.get_num_threads()
-
-
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    """Compute on n threads for a while: sums depend on how many there are, so a resumed run takes as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def stoppable(session: Session) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the session to save and stop; a second one ends at once. Only the main thread hears signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        session.stop(status=128 + number)
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _changed(key: str, before: Any, now: Any) -> str:
     """What of a config is no longer what it was."""
     if isinstance(before, dict) and isinstance(now, dict):
@@ -516,61 +444,3 @@ def named(recipe: str) -> Callable[..., recipes.Run]:
     if recipe not in recipes.RECIPES:
         raise AliError(f"unknown recipe {recipe!r}: choose one of {', '.join(recipes.RECIPES)}")
     return recipes.RECIPES[recipe]
-
-
-def device_named(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        if device.type == "meta":
-            raise RuntimeError("it holds no numbers")
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise AliError(f"device {name!r} can not be used here ({str(error).splitlines()[0]}); take auto or cpu") from None
-    return device
-
-
-def _commit() -> str | None:
-    """The commit of this package, where it is run from a checkout of its own."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    try:
-        return subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _card(config: dict[str, Any], game: Any) -> str:
-    """The model card: what Hugging Face shows of a folder."""
-    shown = {name: value["recipe"] if isinstance(value, dict) else value for name, value in config["arguments"].items()}
-    rows = "\n".join(f"| {name} | {value} |" for name, value in shown.items())
-    parts = {
-        ("decoder", "that turns codes z into data x", "x = model.sample(16)"): isinstance(game, Generates),
-        ("encoder", "that turns x into z", "z = model.encode(x)"): isinstance(game, Infers),
-    }
-    known = [part for part, there in parts.items() if there]
-    about = " and ".join(f"{'an' if name == 'encoder' else 'a'} {name} {does}" for name, does, _ in known) or "a game"
-    lines = "\n".join(line for *_, line in known)
-    return f"""---
-library_name: ali
-tags: [adversarially-learned-inference, generative, encoder]
----
-
-# {config["recipe"]} on {config["dataset"]}
-
-{about[0].upper()}{about[1:]}, trained by `ali` {config["ali"]}
-on {config["rows"]:,} rows (seed {config["seed"]}).
-
-```python
-import ali
-
-model = ali.load("path/to/this/folder")
-{lines}
-```
-
-| argument | value |
-| --- | --- |
-{rows}
-"""
