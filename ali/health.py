@@ -37,7 +37,7 @@ DIRECTIONS = 64  # of the sliced distances
 ROWS = (200, 500)  # that a gauge looks at: the fewest and the most, where there are so many
 MOMENTS = 25  # at most, through a run
 NUMBERS = 2**22  # in these rows, at most: 32 MB
-SHARE = 0.04  # rows that are measured, of those trained on: the costs then stay below 2 %
+SHARE = 0.025  # rows that are measured, of those trained on: the costs then stay below 2 %
 
 # When a number is called bad. Over all recipes on digits and on the mixture, healthy runs stay on the right side of each.
 SOME = 0.2  # coverage that is no accident
@@ -121,19 +121,26 @@ class Watch:
 
     def __init__(self):
         self.best: dict[str, float] = {}  # of each number so far
-        self.first: dict[str, float] = {}  # what each player lost in its first step
+        self.first: dict[str, float] = {}  # what each player lost at first
         self.largest: dict[str, float] = {}  # what each player lost at most, at a moment
         self.wrong: dict[str, str] = {}  # what is wrong now, by kind
+        self.heard: list[dict[str, float]] = []  # what each player lost since the last look
         self.looks = 0
 
-    def look(self, progress: float, values: dict[str, float], losses: dict[str, float]) -> list[str]:
+    def hear(self, losses: dict[str, float]) -> None:
+        """Take note of what each player lost, averaged over a few steps."""
+        self.first = self.first or losses
+        self.heard.append(losses)
+
+    def look(self, progress: float, values: dict[str, float]) -> list[str]:
         """What has newly gone wrong.
 
         Arguments:
             progress: share of the training that is done.
             values: what a gauge measured; may be empty.
-            losses: what each player lost, averaged over a while.
         """
+        losses = {player: sum(lost[player] for lost in self.heard) / len(self.heard) for player in (self.heard or [{}])[0]}
+        self.heard = []
         self.looks += 1
         found = self._collapsed(progress, values) | self._codes(progress, values) | self._worse(values) | self._lost(values, losses)
         new = [words for kind, words in found.items() if kind not in self.wrong]
@@ -176,7 +183,7 @@ class Watch:
         for player, loss in losses.items():
             first, largest = self.first.get(player, 0.0), self.largest.get(player, math.inf)
             judge = "discriminator" in player or "critic" in player
-            if judge and loss < WON * first and values.get("samples", 0.0) > UNLIKE:
+            if judge and 0 <= loss < WON * first and values.get("samples", 0.0) > UNLIKE:
                 found[f"won {player}"] = (
                     f"the {player} has won: its loss is {loss:.3f}, after {first:.3f} at first, so it tells every sample from the "
                     "data, and little is left to learn from it. Raise --penalty, or lower --beta1 and --lr"

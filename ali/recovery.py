@@ -53,16 +53,15 @@ class Guard:
         """The networks that the run would keep."""
         return self.game if self.average is None else self.average
 
-    def look(self, step: int, steps: int, losses: dict[str, float]) -> None:
+    def look(self, step: int, steps: int) -> None:
         """Measure, keep the networks if they are the best so far, go back if they collapsed.
 
         Arguments:
             step, steps: steps done, and in all.
-            losses: what each player lost, averaged over a while.
         """
         if self.gauge is not None:
             self.values = self.gauge.measure(self.networks)
-        now, new = score(self.values), self.watch.look(step / steps, self.values, losses)
+        now, new = score(self.values), self.watch.look(step / steps, self.values)
         broken = any(not math.isfinite(value) for value in self.values.values())
         what = "numbers measured on the networks are no longer finite" if broken else self.watch.wrong.get("collapsed")
         if what and (broken or step < steps) and self.go_back(step, what):

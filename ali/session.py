@@ -306,15 +306,15 @@ class Session:
             if bad is None:
                 sums = {player: sums.get(player, 0.0) + loss for player, loss in losses.items()}
                 count += 1
-                guard.watch.first = guard.watch.first or {player: float(loss) for player, loss in losses.items()}
             else:
                 sums, count = {}, 0
                 if not guard.go_back(done, bad):
                     raise Stopped(self._words(bad))
             if done in lines:
                 lost = {player: float(loss) / count for player, loss in sums.items()} or lost
+                guard.watch.hear(lost)
                 if done in looks:
-                    guard.look(done, self.steps, lost)
+                    guard.look(done, self.steps)
                 if done == self.steps:
                     guard.finish(done)
                 rate = (done - first) * self.batch_size / (time.monotonic() - began)
