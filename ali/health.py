@@ -41,7 +41,8 @@ SHARE = 0.025  # rows that are measured, of those trained on: the costs then sta
 
 # When a number is called bad. Over all recipes on digits and on the mixture, healthy runs stay on the right side of each.
 SOME = 0.2  # coverage that is no accident
-FEW = 0.05  # coverage that is hardly any,
+ASTRAY = (2.0, 1.0)  # times the best score, and that much more
+FEW = 0.02  # coverage that is hardly any,
 EARLY = 0.4  # or codes that are off: later than this share of the training,
 LOOKS = 5  # and at this moment or later
 CODES_OFF = 0.3  # beyond the distance of draws from p(z) itself, standard deviations
@@ -145,7 +146,7 @@ class Watch:
         found = self._collapsed(progress, values) | self._codes(progress, values) | self._worse(values) | self._lost(values, losses)
         new = [words for kind, words in found.items() if kind not in self.wrong]
         self.wrong = found
-        for name, value in values.items():
+        for name, value in (values | {"score": score(values)}).items():
             if math.isfinite(value):
                 self.best[name] = (max if name == "coverage" else min)(value, self.best.get(name, value))
         for player, loss in losses.items():
@@ -156,6 +157,9 @@ class Watch:
         now, best = values.get("coverage", 1.0), self.best.get("coverage", 0.0)
         if best >= SOME and now < best / 2:
             return {"collapsed": f"samples collapsed: they come near {now:.0%} of the held-out rows, after {best:.0%} before. {CALMER}"}
+        if ASTRAY[0] * self.best.get("score", math.inf) + ASTRAY[1] < score(values) < math.inf:
+            words = f"the networks went astray: their score is {score(values):.3g}, after {self.best['score']:.3g} before (0 is perfect)"
+            return {"collapsed": f"{words}. {CALMER}"}
         if self._late(progress) and now < FEW:
             words = f"samples cover little: they come near {now:.0%} of the held-out rows, with {progress:.0%} of the training done"
             return {"few": f"{words}. {CALMER}"}
@@ -195,7 +199,7 @@ class Watch:
     def verdict(self, values: dict[str, float]) -> str:
         """The last word on a run."""
         if self.wrong:
-            return "Not healthy: " + "; ".join(self.wrong.values())
+            return "Not healthy: " + "; ".join(self.wrong.values()) + "."
         return f"Healthy: {in_short(values) or 'no loss went astray'}."
 
     def to_json(self) -> dict[str, Any]:
@@ -254,11 +258,11 @@ def rows(data: Data, preprocess: Preprocess, n: int, told: bool) -> tuple[Tensor
 def score(values: dict[str, float]) -> float:
     """One number by which moments of a run are compared, lower is better: the sum of what is 0 where the two joints match.
 
-    Samples, codes and reconstruction each are about 1 where nothing has been learned, so none outweighs the others. Coverage is left
-    out: a generator of means gets much of it.
+    1 - coverage, samples, codes and reconstruction are each about 1 where nothing has been learned, so none outweighs the others, and
+    each sees what another is blind to: coverage the fine structure that projections miss, the distances a generator of means.
     """
     known = [values[name] for name in ("samples", "codes", "reconstruction") if name in values]
-    return sum(known) if known else math.inf
+    return sum(known) + 1 - values.get("coverage", 1.0) if known else math.inf
 
 
 def in_short(values: dict[str, float]) -> str:

@@ -126,9 +126,10 @@ class Guard:
 
     def verdict(self) -> str:
         """The last word on a run."""
+        words = self.watch.verdict(self.values)
         if self.ends_with_best:
-            return f"Kept the networks of step {self.at:,}, the last ones being worse: {in_short(self.best_values)}."
-        return self.watch.verdict(self.values)
+            words = f"Kept the networks of step {self.at:,}: {in_short(self.best_values)}. The last ones are worse. {words}"
+        return f"{words} It went back {self.tries} time{'s' * (self.tries > 1)}." if self.tries else words
 
     def to_json(self) -> dict[str, Any]:
         """All but the weights."""
