@@ -184,14 +184,16 @@ class Watch:
 
     def _lost(self, values: dict[str, float], losses: dict[str, float]) -> dict[str, str]:
         found = {}
+        # Of several judges one may win by rights: that of ALAD who sees z beside its reconstruction.
+        judges = [player for player in losses if "discriminator" in player or "critic" in player]
+        now, first = (sum(lost.get(player, 0.0) for player in judges) for lost in (losses, self.first))
+        if judges and 0 <= now < WON * first and values.get("samples", 0.0) > UNLIKE:
+            found["won"] = (
+                f"the {' and the '.join(judges)} has won: its loss is {now:.3f}, after {first:.3f} at first, so it tells every sample "
+                "from the data, and little is left to learn from it. Raise --penalty, or lower --beta1 and --lr"
+            )
         for player, loss in losses.items():
             first, largest = self.first.get(player, 0.0), self.largest.get(player, math.inf)
-            judge = "discriminator" in player or "critic" in player
-            if judge and 0 <= loss < WON * first and values.get("samples", 0.0) > UNLIKE:
-                found[f"won {player}"] = (
-                    f"the {player} has won: its loss is {loss:.3f}, after {first:.3f} at first, so it tells every sample from the "
-                    "data, and little is left to learn from it. Raise --penalty, or lower --beta1 and --lr"
-                )
             if abs(loss) > max(EXPLODED, EXPLODED * largest, EXPLODED * abs(first)):
                 found[f"exploded {player}"] = f"the loss of the {player} explodes: {loss:.3g}, after at most {largest:.3g} before. {CALMER}"
         return found

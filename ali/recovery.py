@@ -22,7 +22,7 @@ from ali.health import Gauge, Watch, in_short, score
 TRIES = 3  # times that a run goes back
 SLOWER = 0.5  # its learning rates are then multiplied by this
 DRAWS = 5  # of noise, by which the last networks are compared with the best
-MARGIN = 0.1  # of the best score: less is not worth leaving the last networks for
+WORSE = (1.25, 0.15)  # times the best score, and that much more: less is not worth leaving the last networks for
 
 
 class Guard:
@@ -108,14 +108,14 @@ class Guard:
         Arguments:
             steps: of the whole run, all done.
         """
-        if self.gauge is None or self.at == steps or score(self.values) <= (1 + MARGIN) * self.score:
+        if self.gauge is None or self.at == steps or not self._worse(score(self.values), self.score):
             return
         best = copy.deepcopy(self.networks)
         best.load_state_dict(self.best)
         scores = [[score(self.gauge.measure(networks, 1 + draw)) for draw in range(DRAWS)] for networks in (self.networks, best)]
         last, kept = (torch.tensor(row, dtype=torch.float64) for row in scores)
         gap, noise = (last - kept).mean().item(), (last - kept).std().item()
-        if gap <= max(2 * noise, MARGIN * kept.mean().item()):
+        if gap <= 2 * noise or not self._worse(last.mean().item(), kept.mean().item()):
             return
         self.ends_with_best = self.recovers
         kept_are = "model.safetensors holds the better ones" if self.recovers else "the paper's face keeps the last ones all the same"
@@ -143,6 +143,10 @@ class Guard:
         self.watch.restore(state.pop("watch"))
         vars(self).update(state)
         self._slow_down(SLOWER**self.tries)
+
+    @staticmethod
+    def _worse(last: float, best: float) -> bool:
+        return not last <= WORSE[0] * best + WORSE[1]
 
     def _slow_down(self, factor: float) -> None:
         for optimizer in self.optimizers.values():
