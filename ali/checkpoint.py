@@ -4,12 +4,12 @@
 file                      what
 ========================  ====================================================================================
 config.json               recipe, spec, every resolved argument, seed, versions, data fingerprint
-model.safetensors         the game's weights (their moving average, where there is one): all that using it needs
+model.safetensors         the game's weights (their moving average, where there is one; of the best moment, if the last was worse)
 preprocess.json           the map between the data and the network's range
 README.md                 model card
-log.jsonl                 a line per report: step, losses, rows per second
+log.jsonl                 a line per report: step, losses, rows per second; at times its health, warnings, at the end a verdict
 samples/*.png             samples while it learned
-resume/state.safetensors  weights, average, optimisers and step; only needed to go on training
+resume/state.safetensors  weights, average, the best so far, optimisers and step; only needed to go on training
 resume/data.json          where the data was read from; only needed to go on training
 ========================  ====================================================================================
 
@@ -19,7 +19,17 @@ is a pickle.
 
 from __future__ import annotations
 
-__all__ = ["read_json", "read_log", "read_state", "read_weights", "write_file", "write_json", "write_state", "write_text", "write_weights"]
+__all__ = [
+    "read_json",
+    "read_log",
+    "read_state",
+    "read_weights",
+    "write_file",
+    "write_json",
+    "write_state",
+    "write_text",
+    "write_weights",
+]
 
 import json
 import os
@@ -74,9 +84,9 @@ def read_log(file: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def write_weights(file: Path, module: nn.Module) -> None:
-    """Write a module's parameters and buffers."""
-    _write_tensors(file, module.state_dict(), {})
+def write_weights(file: Path, weights: nn.Module | Mapping[str, Tensor]) -> None:
+    """Write a module's parameters and buffers, or those that it had."""
+    _write_tensors(file, dict(weights.state_dict() if isinstance(weights, nn.Module) else weights), {})
 
 
 def read_weights(file: Path, module: nn.Module, parts: Sequence[str] = ()) -> None:
@@ -94,19 +104,34 @@ def read_weights(file: Path, module: nn.Module, parts: Sequence[str] = ()) -> No
     _pour(others | _read_tensors(file)[0], module, file)
 
 
-def write_state(file: Path, game: nn.Module, average: nn.Module | None, optimizers: Mapping[str, Optimizer], step: int) -> None:
-    """Write all that going on needs. Noise and batches depend on (seed, step) alone, so no random state is in it."""
+def write_state(
+    file: Path,
+    game: nn.Module,
+    average: nn.Module | None,
+    optimizers: Mapping[str, Optimizer],
+    step: int,
+    best: Mapping[str, Tensor] | None = None,
+    guard: dict[str, Any] | None = None,
+) -> None:
+    """Write all that going on needs. Noise and batches depend on (seed, step) alone, so no random state is in it.
+
+    Arguments:
+        best, guard: weights of the best moment so far, and what is known of it (:class:`ali.recovery.Guard`).
+    """
     tensors = {f"game.{name}": tensor for name, tensor in game.state_dict().items()}
     if average is not None:
         tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
     for player, optimizer in optimizers.items():
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{player}.{index}.{name}": value for name, value in state.items()}
-    _write_tensors(file, tensors, {"step": str(step)})
+    tensors |= {f"best.{name}": tensor for name, tensor in (best or {}).items()}
+    _write_tensors(file, tensors, {"step": str(step), "guard": json.dumps(guard or {})})
 
 
-def read_state(file: Path, game: nn.Module, average: nn.Module | None, optimizers: Mapping[str, Optimizer]) -> int:
-    """Pour a state back in; returns the number of steps done.
+def read_state(
+    file: Path, game: nn.Module, average: nn.Module | None, optimizers: Mapping[str, Optimizer]
+) -> tuple[int, dict[str, Tensor], dict[str, Any]]:
+    """Pour a state back in; returns the number of steps done, and ``best`` and ``guard`` as they were written.
 
     Raises:
         AliError: the file is broken, or of another game.
@@ -132,7 +157,7 @@ def read_state(file: Path, game: nn.Module, average: nn.Module | None, optimizer
             # Laid out in memory as its weight is, or fused optimisers would mix numbers up.
             state.setdefault(int(number), {})[name] = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(metadata["step"])
+    return int(metadata["step"]), part("best."), json.loads(metadata.get("guard", "{}"))
 
 
 def _pour(tensors: dict[str, Tensor], module: nn.Module, file: Path) -> None:

@@ -17,7 +17,10 @@ from typing import Any
 
 from ali.data.source import Data, stream
 from ali.errors import AliError
-from ali.session import Report, Session, Stopped, threads
+from ali.log import Report
+from ali.process import threads
+from ali.recovery import TRIES
+from ali.session import Session, Stopped
 from ali.stacked import STACKING, Stacked
 
 VARYING = ("seed", "lr", "beta1", "beta2", "scale")  # in what runs that are trained together may differ
@@ -83,6 +86,7 @@ class Ensemble:
                     raise AliError(
                         f"{session.folder}: runs that are trained together have one {name}: here {other}, in {first.folder} {one}"
                     )
+            session.guard.tries = TRIES  # weights and moments are views of common ones: a run that goes astray ends, alone
         averages = [session.average for session in self.sessions if session.average is not None]
         self.stacked = Stacked([session.run for session in self.sessions], [session.config["seed"] for session in self.sessions], averages)
 
@@ -117,6 +121,10 @@ class Ensemble:
         """Steps of each run."""
         return self.sessions[0].steps
 
+    def verdict(self) -> str:
+        """The last words on the runs that got to the end, a line each."""
+        return "\n".join(f"{session.folder}: {session.verdict()}" for _, session in self._going())
+
     def stop(self, status: int = 0) -> None:
         """Ask for a stop after the current step, as for a session."""
         self._status = status
@@ -145,7 +153,7 @@ class Ensemble:
                 stream(rows, session.batch_size, session.config["seed"], session.step, first.preprocess.dither, session.device)
                 for session in self.sessions
             ]
-            for done, losses in self.stacked.play(streams, steps=self.steps, start=first.step):
+            for done, losses in self.stacked.play(streams, steps=self.steps, start=first.step, precision=first.config["precision"]):
                 own = {player: loss.unbind() for player, loss in losses.items()}
                 reports: list[Report] = []
                 for k, session in self._going():
@@ -177,4 +185,5 @@ class Ensemble:
 def _together(reports: list[Report]) -> Report:
     first, n = reports[0], len(reports)
     losses = {player: sum(report.losses[player] for report in reports) / n for player in first.losses}
-    return Report(first.step, first.steps, n * first.rows, sum(report.rate for report in reports), losses)
+    warnings = tuple(words for report in reports for words in report.warnings)
+    return Report(first.step, first.steps, n * first.rows, sum(report.rate for report in reports), losses, {}, warnings)

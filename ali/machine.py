@@ -1,46 +1,20 @@
-"""What a machine is asked for: threads, memory that is kept, and the precision of its products."""
+"""What a machine is asked for: memory that is kept, and the precision of its products."""
 
 from __future__ import annotations
 
-__all__ = ["PRECISIONS", "Precision", "check_precision", "keep_memory", "precise", "threads", "threads_for"]
+__all__ = ["PRECISIONS", "Precision", "check_precision", "keep_memory", "precise"]
 
 import ctypes
-import os
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
-from torch import nn
 
 from ali.errors import AliError
 
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS = ("float32", "bfloat16")
-
-
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    """Compute on n threads for a while: sums depend on how many there are, so a resumed run takes as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def threads_for(game: nn.Module, batch_size: int) -> int:
-    """How many threads a game is to take: one if it is small and fully connected, else as many as are idle now.
-
-    More are hardly faster for a small game. For any game they are far slower than one where other programs run: each waits for all.
-    """
-    convolutions = any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in game.modules())
-    if not convolutions and sum(p.numel() for p in game.parameters()) * batch_size < 5e7:
-        return 1
-    busy = round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
-    return max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) - busy))
 
 
 def keep_memory() -> None:

@@ -24,9 +24,11 @@ from ali.data.tables import Column, from_matrix, to_matrix
 from ali.ensemble import Ensemble, entries
 from ali.errors import AliError
 from ali.games.game import Classifies, Climbs, Conditions, Game, Generates, Infers, Level, Scores
+from ali.log import Report
 from ali.opening import in_memory, no_folder, open_data
+from ali.process import device_named, stoppable
 from ali.recipes.arguments import check_arguments
-from ali.session import Report, Session, device_named, named, stoppable
+from ali.session import Session, named
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
 DRAWN = 2**14  # codes that are drawn together
@@ -107,7 +109,7 @@ class Model:
             data: a path, an array x, a pair (x, y), a data frame (for "table"), or ``Data``; nothing for data that is generated or
                 installed.
             out: folder of the run; it must not exist yet.
-            report: called some 400 times with a :class:`ali.session.Report`.
+            report: called some 400 times with a :class:`ali.log.Report`. What goes wrong while training is a Python warning, too.
             hold_out: share of the rows that training never sees, where the data names no test part; default 0.1.
             runs: how many, with seeds from ``seed`` on; or what each has of its own, as a list of dictionaries with some of seed, lr,
                 beta1, beta2 and scale, or a JSON file of it (:mod:`ali.ensemble`).
@@ -169,6 +171,8 @@ class Model:
         with stoppable(session):  # Ctrl-C saves, and says how to go on
             for state in session.play():
                 report(state)
+                for words in state.warnings:
+                    warnings.warn(f"step {state.step:,}: {words}", stacklevel=3)
         return load(session.folder, recipe=recipe, device=str(session.device))
 
     @staticmethod

@@ -6,61 +6,39 @@ longer numbers. It is itself a generator of :class:`Report`, so a progress bar i
 
 from __future__ import annotations
 
-__all__ = ["Report", "Session", "Stopped", "device_named", "named", "stoppable", "threads"]
+__all__ = ["Session", "Stopped", "named"]
 
 import copy
 import json
 import math
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from ali import __version__, checkpoint, pictures, preprocess, ready, recipes
+from ali import __version__, card, checkpoint, health, machine, pictures, preprocess, process, ready, recipes
 from ali.data.source import Batch, Data, hide, known_counts, stream
 from ali.errors import AliError
-from ali.games.game import Conditions, Generates, Infers
+from ali.games.game import Conditions, Generates
+from ali.log import Log, Report
+from ali.process import device_named, few_threads, threads
 from ali.recipes import parents
 from ali.recipes.arguments import check_arguments
 from ali.recipes.effort import arranged, chosen, length_said
+from ali.recovery import Guard
 from ali.train import play
 
 FRAMES = 32  # pictures of samples while it learns
 LINES = 400  # lines of the log
-
-
-class Report(NamedTuple):
-    """Where training stands.
-
-    Arguments:
-        step, steps: steps done, and in all.
-        rows: training rows seen so far.
-        rate: rows per second since this session began.
-        losses: what each player lost, averaged since the last report.
-    """
-
-    step: int
-    steps: int
-    rows: int
-    rate: float
-    losses: dict[str, float]
-
-    @property
-    def seconds_left(self) -> float:
-        return (self.steps - self.step) * self.rows / self.step / self.rate
 
 
 class Stopped(AliError):
@@ -69,13 +47,6 @@ class Stopped(AliError):
     def __init__(self, words: str, status: int = 1):
         super().__init__(words)
         self.status = status
-
-
-@runtime_checkable
-class Stoppable(Protocol):
-    """A session, or several."""
-
-    def stop(self, status: int = 0) -> None: ...
 
 
 class Session:
@@ -125,10 +96,13 @@ class Session:
             parents.pour(parent, self.run.game)
         self.run.game.to(self.device)
         self.average = copy.deepcopy(self.run.game).eval() if self.run.decay else None
+        self.guard = Guard(self.run.game, self.average, self.run.optimizers, config.get("face", "modern") == "modern")
         if len(data.train) < 2:
             raise AliError("training needs at least 2 rows to learn from")
         self.batch_size = min(self.run.batch_size, len(data.train))
-        config.setdefault("threads", _threads(self.run.game, self.batch_size))
+        config.setdefault("precision", "float32")
+        machine.check_precision(config["precision"], self.device)
+        config.setdefault("threads", few_threads(self.run.game, self.batch_size))
         self.labelled = self._labelled()
         self.steps = self.run.epochs * (len(data.train) // (self.batch_size - self.labelled))
         self.step = 0
@@ -149,6 +123,7 @@ class Session:
         path: str | None = None,
         options: dict[str, Any] | None = None,
         threads: int | None = None,
+        precision: machine.Precision = "float32",
         effort: str | None = None,
         **arguments: Any,
     ) -> Session:
@@ -165,7 +140,9 @@ class Session:
             device: "auto", "cpu", "cuda", ...
             path: where the data was read from, for ``resume``; it stays in ``resume/``, which is nobody else's business.
             options: what the data was opened with.
-            threads: of the CPU; by default 1 for small fully connected games, else as many as PyTorch takes.
+            threads: of the CPU; by default 1 for small fully connected games, else as many as the machine has idle.
+            precision: of products and convolutions: "float32", or "bfloat16", about 1.7 times as fast on processors that have it; what
+                is learned is then noisier, and not measured for every game.
             effort: "quick", "normal" (the default) or "best": length, width and batch, where they are not said (:mod:`ali.recipes.effort`).
             arguments: of the recipe.
 
@@ -199,13 +176,14 @@ class Session:
         config = {
             "ali": __version__,
             "torch": torch.__version__.split("+")[0],
-            "commit": _commit(),
+            "commit": process.commit(),
             "recipe": name,
             "dataset": dataset,
             "face": face,
             "seed": seed,
             "effort": effort,
             "labels": labels,
+            "precision": precision,
             "rows": len(data.train),
             "fingerprint": data.train.fingerprint(),
             "data": (options or {}) | data.train.chosen,
@@ -261,8 +239,14 @@ class Session:
         if not state.exists() and ((folder / "model.safetensors").exists() or config["arguments"].get("parent")):
             raise AliError(f"{folder}: its {state.name} in resume/ is gone, so there is nothing to go on from; train anew")
         if state.exists():
-            session.step = checkpoint.read_state(state, session.run.game, session.average, session.run.optimizers)
+            session.step, best, guarded = checkpoint.read_state(state, session.run.game, session.average, session.run.optimizers)
+            if guarded:
+                session.guard.restore(best, guarded)
         return session
+
+    def verdict(self) -> str:
+        """The last word on a run that was played, without labels."""
+        return self.guard.verdict()
 
     def stop(self, status: int = 0) -> None:
         """Ask for a stop after the current step; safe to call from a signal handler.
@@ -271,38 +255,6 @@ class Session:
             status: exit status for the command line.
         """
         self._stop, self._status = True, status
-
-    def rehearse(self, steps: int = 3, warmup: int = 1) -> dict[str, float]:
-        """Play a few steps to measure what a run costs; the session is of no use afterwards.
-
-        Returns:
-            ``seconds_per_step`` (median), ``memory`` (bytes at the highest), ``steps`` and ``warmup``.
-        """
-        batches = self._batches()
-        self.run.game.train()
-        times, last = [], time.monotonic()
-        played = play(
-            self.run.game,
-            batches,
-            self.run.optimizers,
-            steps=max(self.steps, warmup + steps),
-            seed=0,
-            average=self.average,
-            decay=self.run.decay,
-        )
-        with threads(self.config["threads"]):
-            for _ in range(warmup + steps):
-                losses = next(played).losses
-                _ = [float(loss) for loss in losses.values()]  # waits for the device
-                times.append(time.monotonic() - last)
-                last = time.monotonic()
-        if self.device.type == "cuda":
-            memory = torch.cuda.max_memory_allocated(self.device)
-        else:
-            import resource
-
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return {"seconds_per_step": float(np.median(times[warmup:])), "memory": memory, "steps": steps, "warmup": warmup}
 
     def play(self, save_every: float = 60.0) -> Iterator[Report]:
         """Train to the end, writing the folder.
@@ -317,8 +269,8 @@ class Session:
         run = self.run
         with threads(self.config["threads"]), self.opened(save_every):
             for done, losses in play(
-                run.game, self._batches(), run.optimizers, steps=self.steps, seed=self.config["seed"], start=self.step,
-                rate=run.rate, average=self.average, decay=run.decay,
+                run.game, self.batches(), run.optimizers, steps=self.steps, seed=self.config["seed"], start=self.step,
+                rate=run.rate, average=self.average, decay=run.decay, precision=self.config["precision"],
             ):  # fmt: skip
                 yield from self.follow(done, losses)
             self.save()
@@ -330,14 +282,12 @@ class Session:
             raise AliError(f"save_every counts seconds: at least 0, got {save_every}")
         if not (self.folder / "config.json").exists():
             self._create()
+        machine.keep_memory()
         with self._alone():
-            self._log, self._lines, self._frames = (
-                _Log(self.folder, self.step),
-                set(_moments(self.steps, LINES)),
-                _moments(self.steps, FRAMES),
-            )
+            self._log, self._frames, self._looks = Log(self.folder, self.step), _moments(self.steps, FRAMES), self._gauge()
+            self._lines = {*_moments(self.steps, LINES), *self._looks}
             self._began, self._saved, self._first, self._save_every = time.monotonic(), time.monotonic(), self.step, save_every
-            self._sums, self._count = {}, 0
+            self._sums, self._count, self._lost = {}, 0, {}
             if self.step == 0:
                 self._draw()
             self.run.game.train()
@@ -369,13 +319,13 @@ class Session:
         known_counts(self.data.train.y, self.data.train.classes)  # says what is wrong with them
         return min(self.run.labelled, self.batch_size // 2)
 
-    def _batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
         """The batches from the current step on, as the networks see them."""
         prepared = replace(self.data.train, x=self.preprocess.prepare(self.data.train.x))
         return stream(prepared, self.batch_size, self.config["seed"], self.step, self.preprocess.dither, self.device, self.labelled)
 
     def follow(self, done: int, losses: Mapping[str, torch.Tensor]) -> Iterator[Report]:
-        """What a step that was played leads to: a line of the log, a picture, a checkpoint.
+        """What a step that was played leads to: a line of the log, a look at the networks, a picture, a checkpoint, a step back.
 
         Arguments:
             done: steps that are done.
@@ -384,27 +334,55 @@ class Session:
         Raises:
             Stopped: as for :meth:`play`.
         """
-        self.step = done
-        self._sums = {player: self._sums.get(player, 0.0) + loss for player, loss in losses.items()}
-        self._count += 1
+        self.step, guard = done, self.guard
         # On the CPU each loss is looked at; on a GPU that would wait for the device, so every report.
-        if self.device.type == "cpu" or done in self._lines:
-            self._watch(losses)
-        if done in self._lines:
-            rate = (done - self._first) * self.batch_size / (time.monotonic() - self._began)
-            means = {player: float(total) / self._count for player, total in self._sums.items()}
-            report = Report(done, self.steps, done * self.batch_size, rate, means)
+        bad = self._bad(losses) if self.device.type == "cpu" or done in self._lines else None
+        if done == self.steps:
+            bad = bad or self._broken()
+        if bad is None:
+            self._sums = {player: self._sums.get(player, 0.0) + loss for player, loss in losses.items()}
+            self._count += 1
+        else:
             self._sums, self._count = {}, 0
-            self._log.write(report)
-            yield report
+            if not guard.go_back(done, bad):
+                raise Stopped(self._words(bad))
+        if done in self._lines:
+            yield self._report(done)
         if done in self._frames:
             self._draw()
-        if self._stop or time.monotonic() - self._saved >= self._save_every:
+        # Weights that are no numbers are not saved; a run that can go back does so as soon as a loss shows them.
+        due = time.monotonic() - self._saved >= self._save_every and not (guard.can_go_back and self._broken())
+        if self._stop or due:
             self.save()
             self._saved = time.monotonic()
             if self._stop and done < self.steps:
                 words = f"stopped after step {done:,} of {self.steps:,}, saved; go on with `ali train --resume {self.folder}{self._own()}`"
                 raise Stopped(words, self._status)
+
+    def _report(self, done: int) -> Report:
+        guard, looked = self.guard, done in self._looks
+        self._lost = {player: float(total) / self._count for player, total in self._sums.items()} or self._lost
+        guard.watch.hear(self._lost)
+        if looked:
+            guard.look(done, self.steps)
+        if done == self.steps:
+            guard.finish(done)
+        rate = (done - self._first) * self.batch_size / (time.monotonic() - self._began)
+        report = Report(done, self.steps, done * self.batch_size, rate, self._lost, dict(guard.values), tuple(guard.words))
+        self._sums, self._count, guard.words = {}, 0, []
+        self._log.write(report, looked, guard.verdict() if done == self.steps else None)
+        return report
+
+    def _gauge(self) -> list[int]:
+        """Make ready to measure the networks; returns after which steps."""
+        told = isinstance(self.run.game, Conditions)  # pyrefly: ignore
+        looks, n = health.moments(self.steps, self.batch_size, health.most(self.data, self.preprocess.network_shape))
+        x, y = health.rows(self.data, self.preprocess, n, told)
+        if len(x) > 1:
+            self.guard.gauge = health.Gauge(x.to(self.device), None if y is None else y.to(self.device), self.batch_size)
+        if not self.guard.best:
+            self.guard.keep(self.step, math.inf)
+        return looks
 
     def save(self, folder: Path | None = None) -> None:
         """Write a checkpoint: first what going on needs, then what using the model needs.
@@ -415,12 +393,12 @@ class Session:
         Raises:
             Stopped: a weight is no longer a number; nothing is written.
         """
-        for name, weight in self.run.game.state_dict().items():
-            if weight.is_floating_point() and not torch.isfinite(weight).all():
-                raise Stopped(self._words(f"the weight {name} is no longer a finite number"))
+        if broken := self._broken():
+            raise Stopped(self._words(broken))
         folder = folder or self.folder
-        checkpoint.write_state(folder / "resume" / "state.safetensors", self.run.game, self.average, self.run.optimizers, self.step)
-        checkpoint.write_weights(folder / "model.safetensors", self.average or self.run.game)
+        state, guard = folder / "resume" / "state.safetensors", self.guard
+        checkpoint.write_state(state, self.run.game, self.average, self.run.optimizers, self.step, guard.best, guard.to_json())
+        checkpoint.write_weights(folder / "model.safetensors", guard.best if guard.ends_with_best else guard.networks.state_dict())
 
     def _create(self) -> None:
         """Fill a folder under a temporary name, then give it its own: it appears whole or not at all."""
@@ -432,7 +410,7 @@ class Session:
         try:
             checkpoint.write_json(temporary / "config.json", self.config)
             checkpoint.write_json(temporary / "preprocess.json", self.preprocess.to_json())
-            checkpoint.write_text(temporary / "README.md", _card(self.config, self.run.game))
+            checkpoint.write_text(temporary / "README.md", card.card(self.config, self.run.game))
             # A name on a hub is no place on this machine, and stays as it is.
             place = os.path.abspath(self.path) if self.path and os.path.exists(self.path) else self.path
             game = json.loads(json.dumps({key: self.config[key] for key in ("recipe", "face", "seed", "arguments")}))
@@ -444,10 +422,15 @@ class Session:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _watch(self, losses: Mapping[str, torch.Tensor]) -> None:
-        for player, loss in losses.items():
-            if not math.isfinite(loss):
-                raise Stopped(self._words(f"the loss of the {player} became {float(loss)}"))
+    def _broken(self) -> str | None:
+        """What to say of a weight that is no longer a number."""
+        weights = self.run.game.state_dict().items()
+        bad = (name for name, weight in weights if weight.is_floating_point() and not torch.isfinite(weight).all())
+        return next((f"the weight {name} is no longer a finite number" for name in bad), None)
+
+    def _bad(self, losses: Mapping[str, torch.Tensor]) -> str | None:
+        """What to say of a loss that is no longer a number."""
+        return next((f"the loss of the {player} became {float(loss)}" for player, loss in losses.items() if not math.isfinite(loss)), None)
 
     def _words(self, what: str) -> str:
         state = self.folder / "resume" / "state.safetensors"
@@ -479,59 +462,6 @@ class Session:
             checkpoint.write_file(self.folder / "samples" / f"step-{self.step:08d}.png", lambda file: drawn.save(file, "PNG"))
 
 
-class _Log:
-    """``log.jsonl``; on resuming, lines of steps that are about to be done again are dropped."""
-
-    def __init__(self, folder: Path, step: int):
-        self.file = folder / "log.jsonl"
-        kept = [line for line in checkpoint.read_log(self.file) if line["step"] <= step]
-        checkpoint.write_text(self.file, "".join(json.dumps(line) + "\n" for line in kept))
-        self.before, self.began = (kept[-1]["seconds"] if kept else 0.0), time.monotonic()
-
-    def write(self, report: Report) -> None:
-        seconds = self.before + time.monotonic() - self.began
-        line = {"step": report.step, "rows": report.rows, "seconds": round(seconds, 2), "rows_per_second": round(report.rate, 1)}
-        with open(self.file, "a") as log:
-            log.write(json.dumps(line | {f"loss_{player}": loss for player, loss in report.losses.items()}) + "\n")
-
-
-def _threads(game: nn.Module, batch_size: int) -> int:
-    """One thread for small fully connected games: more are hardly faster, and far slower where other programs run too."""
-    convolutions = any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in game.modules())
-    small = not convolutions and sum(p.numel() for p in game.parameters()) * batch_size < 5e7
-    return 1 if small else torch.get_num_threads()
-
-
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    """Compute on n threads for a while: sums depend on how many there are, so a resumed run takes as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def stoppable(session: Stoppable) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the session to save and stop; a second one ends at once. Only the main thread hears signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        session.stop(status=128 + number)
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _changed(key: str, before: Any, now: Any) -> str:
     """What of a config is no longer what it was."""
     if isinstance(before, dict) and isinstance(now, dict):
@@ -551,61 +481,3 @@ def named(recipe: str) -> Callable[..., recipes.Run]:
     if recipe not in recipes.RECIPES:
         raise AliError(f"unknown recipe {recipe!r}: choose one of {', '.join(recipes.RECIPES)}")
     return recipes.RECIPES[recipe]
-
-
-def device_named(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        if device.type == "meta":
-            raise RuntimeError("it holds no numbers")
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise AliError(f"device {name!r} can not be used here ({str(error).splitlines()[0]}); take auto or cpu") from None
-    return device
-
-
-def _commit() -> str | None:
-    """The commit of this package, where it is run from a checkout of its own."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    try:
-        return subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _card(config: dict[str, Any], game: Any) -> str:
-    """The model card: what Hugging Face shows of a folder."""
-    shown = {name: value["recipe"] if isinstance(value, dict) else value for name, value in config["arguments"].items()}
-    rows = "\n".join(f"| {name} | {value} |" for name, value in shown.items())
-    parts = {
-        ("decoder", "that turns codes z into data x", "x = model.sample(16)"): isinstance(game, Generates),
-        ("encoder", "that turns x into z", "z = model.encode(x)"): isinstance(game, Infers),
-    }
-    known = [part for part, there in parts.items() if there]
-    about = " and ".join(f"{'an' if name == 'encoder' else 'a'} {name} {does}" for name, does, _ in known) or "a game"
-    lines = "\n".join(line for *_, line in known)
-    return f"""---
-library_name: ali
-tags: [adversarially-learned-inference, generative, encoder]
----
-
-# {config["recipe"]} on {config["dataset"]}
-
-{about[0].upper()}{about[1:]}, trained by `ali` {config["ali"]}
-on {config["rows"]:,} rows (seed {config["seed"]}).
-
-```python
-import ali
-
-model = ali.load("path/to/this/folder")
-{lines}
-```
-
-| argument | value |
-| --- | --- |
-{rows}
-"""

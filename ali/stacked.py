@@ -27,11 +27,13 @@ from torch.optim import Optimizer
 from torch.optim.adam import Adam
 from torch.overrides import TorchFunctionMode
 
+from ali import sweeps
 from ali.data.source import Batch
 from ali.distributions import DiagonalNormal, StandardNormal
 from ali.errors import AliError
 from ali.games.game import Game, parameters
 from ali.layers import Fourier, Maxout
+from ali.machine import Precision
 from ali.networks import Homoscedastic
 from ali.recipes import Run
 from ali.table import Network
@@ -100,6 +102,8 @@ class StackedHomoscedastic(Homoscedastic):
         per_row = self.log_sigma.repeat(len(mu) // games).view(-1, *(1 for _ in mu.shape[1:]))
         return DiagonalNormal(mu, per_row.expand_as(mu))
 
+
+sweeps.PER_ROW.extend((StackedLinear, StackedNetwork))
 
 # What becomes of a module that owns weights or statistics; nothing of the last two, which own none that differ.
 STACKED: dict[type[nn.Module], type[nn.Module] | None] = {
@@ -341,12 +345,12 @@ class Stacked:
     def _moved(self, player: str) -> None:
         self.lost[player] = self.game.lost[player]
 
-    def play(self, streams: Sequence[Iterator[Batch]], *, steps: int, start: int = 0) -> Iterator[Step]:
+    def play(self, streams: Sequence[Iterator[Batch]], *, steps: int, start: int = 0, precision: Precision = "float32") -> Iterator[Step]:
         """Play all games at once, as :func:`ali.train.play` plays one.
 
         Arguments:
             streams: of each run, its next batch that of step ``start``.
-            steps, start: as for a run alone.
+            steps, start, precision: as for a run alone.
 
         Returns:
             Steps whose losses have shape (K,).
@@ -354,7 +358,7 @@ class Stacked:
         self.game.train()
         for done, _ in play(
             self.game, self._batches(streams, start), self.optimizers, steps=steps, seed=0, start=start, rate=self.rate,
-            average=self.average, decay=self.decay,
+            average=self.average, decay=self.decay, precision=precision,
         ):  # fmt: skip
             yield Step(done, self.lost)
             self.lost = {}

@@ -110,7 +110,7 @@ def test_a_resumed_run_keeps_the_same_labels_and_ends_with_the_same_weights(tmp_
 
 def test_the_game_s_first_rows_are_the_labelled_ones(tmp_path):
     session = few(tmp_path / "run")
-    batches = session._batches()
+    batches = session.batches()
     seen = [next(batches) for _ in range(6)]
     assert all((batch.y[:8] >= 0).all() for batch in seen)
     assert sum(int((batch.y[8:] >= 0).sum()) for batch in seen) < 20  # the others as they come: 9 of 60 have a class

@@ -69,7 +69,7 @@ def test_run_folder_holds_what_it_should(finished):
     assert config["arguments"]["width"] == 16
     lines = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 4 * (1397 // 64)
-    assert {"step", "rows", "seconds", "rows_per_second", "loss_discriminator", "loss_generator"} == set(lines[-1])
+    assert {"step", "rows", "seconds", "rows_per_second", "loss_discriminator", "loss_generator"} == set(lines[0])
     assert [line["step"] for line in lines] == sorted({line["step"] for line in lines})
     assert len(list((finished / "samples").glob("*.png"))) > 10
 
@@ -186,7 +186,7 @@ def test_interrupt_in_python_saves_and_resume_goes_on_to_the_same_weights(finish
 
 
 def test_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
-    session = start(tmp_path / "run")
+    session = start(tmp_path / "run", face="paper")  # which does not go back: see test_health.py
     for number, _ in enumerate(session.play(save_every=0)):
         if number == 10:
             break
@@ -194,7 +194,7 @@ def test_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_
     resumed = Session.resume(tmp_path / "run", digits())
     with torch.no_grad():
         next(resumed.run.game.discriminator.parameters()).fill_(float("nan"))
-    with pytest.raises(Stopped, match=r"loss of the discriminator became nan at step \d+ of 84; the last good checkpoint is intact"):
+    with pytest.raises(Stopped, match=r"loss of the discriminator became nan at step \d+ of 52; the last good checkpoint is intact"):
         finish(resumed)
     assert all(torch.equal(value, kept[name]) for name, value in weights(tmp_path / "run").items())
 

@@ -7,7 +7,6 @@ __all__ = ["add_commands", "begin", "go_on", "make_room", "recipe_named", "which
 import difflib
 import importlib.util
 import inspect
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -18,13 +17,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from ali import recipes
+from ali.cli import rehearsal
+from ali.cli.rehearsal import duration
 from ali.errors import AliError
 from ali.recipes.effort import EFFORTS, Effort, length_said
+from ali.recipes.run import Precision
 
 if TYPE_CHECKING:
     from ali.data.source import Data
     from ali.ensemble import Ensemble
-    from ali.session import Report, Session
+    from ali.log import Report
+    from ali.session import Session
 
 OWN = (
     "out",
@@ -36,6 +39,7 @@ OWN = (
     "recipe",
     "device",
     "threads",
+    "precision",
     "save_every",
     "tensorboard",
 )  # flags of every training command
@@ -82,12 +86,10 @@ def begin(
     for note in data.train.notes:
         print(note)
     if dry_run:
-        _rehearse(session)
+        rehearsal.show(session)
         others = [effort for effort in EFFORTS if effort != session.config["effort"]] if session.config["effort"] else []
         for effort in others:
-            other = Session.start(name, data, out, path=path, options=opened, **options | {"effort": effort})
-            time, args = other.rehearse()["seconds_per_step"] * other.steps, other.config["arguments"]
-            print(f"--effort {effort}: about {_time(time)}, {other.steps:,} steps of {other.batch_size} rows, width {args['width']}")
+            rehearsal.compare(effort, Session.start(name, data, out, path=path, options=opened, **options | {"effort": effort}))
         return
     print(f"{_shown(name)}: {len(data.train):,} rows to learn from, {len(data.test):,} held out; {session.steps:,} steps into {out}")
     _play(session, save_every, tensorboard)
@@ -194,6 +196,7 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
         flag("recipe", str, "ali", f"{', '.join(recipes.RECIPES)}, or your own: FILE.py:FUNCTION."),
         flag("device", str, "auto", "auto, cpu, cuda, ..."),
         flag("threads", int | None, None, "Threads of the CPU. Default: 1 for small fully connected games, else as PyTorch has it."),
+        flag("precision", Precision, "float32", "float32, or bfloat16: faster on processors and GPUs that have it, and noisier."),
         flag("save_every", float, 60.0, "Seconds between checkpoints."),
         flag("tensorboard", bool, False, "Write the losses for TensorBoard, too (needs the extra of that name)."),
         *(flag(key, p.annotation, p.default, words.get(key, "")) for key, p in options.items()),
@@ -225,7 +228,8 @@ def _play(session: Session | Ensemble, save_every: float, tensorboard: bool) -> 
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from ali.session import stoppable
+    from ali.health import in_short
+    from ali.process import stoppable
 
     columns = (TextColumn("{task.percentage:>3.0f} %"), BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}"))
     terminal = Console().is_terminal
@@ -235,13 +239,17 @@ def _play(session: Session | Ensemble, save_every: float, tensorboard: bool) -> 
         for report in session.play(save_every):
             write(report)
             losses = ", ".join(f"{player} {loss:.3f}" for player, loss in report.losses.items())
-            words = f"{report.rate:,.0f} rows/s, {_time(report.seconds_left)} left; losses: {losses}"
+            words = f"{report.rate:,.0f} rows/s, {duration(report.seconds_left)} left; losses: {losses}"
+            words += f"; {in_short(report.health)}" if report.health else ""
             bar.update(task, completed=report.step, description=words)
+            for warning in report.warnings:
+                bar.console.print(f"Warning: {warning}.", markup=False, highlight=False, soft_wrap=True)
             tenth = 10 * report.step // report.steps
             early = not said and time.monotonic() - began > 2  # how long will it take?
             if not terminal and (tenth > printed or early):
                 printed, said = tenth, True
                 print(f"{100 * report.step // report.steps if early else 10 * tenth:3d} %  {words}", flush=True)
+    print(session.verdict())
 
 
 @contextmanager
@@ -268,26 +276,6 @@ def _tensorboard(session: Any, wanted: bool) -> Iterator[Callable[[Report], None
     finally:
         for writer in writers:
             writer.close()
-
-
-def _rehearse(session: Session) -> None:
-    """What a run would cost, measured on a few of its own steps."""
-    game = session.run.game
-    print(game)
-    for player, modules in game.players.items():
-        print(f"{player}: {sum(p.numel() for module in modules for p in module.parameters()):,} parameters")
-    print("measuring a few steps ...", flush=True)
-    cost = session.rehearse()
-    data = session.data.train.x.nbytes + session.data.test.x.nbytes
-    print(f"memory: {cost['memory'] / 2**20:,.0f} MiB at its highest, of which {data / 2**20:,.0f} MiB are data")
-    load = os.getloadavg()[0]
-    if load > (os.cpu_count() or 1):
-        print(f"this machine is busy (load {load:.1f} on {os.cpu_count()} cores): alone, it would be faster; --threads 1 may help")
-    print(
-        f"time: about {_time(cost['seconds_per_step'] * session.steps)} on this machine ({session.device}): "
-        f"{session.steps:,} steps of {session.batch_size} rows at {cost['seconds_per_step']:.3f} s "
-        f"(median of {cost['steps']:.0f} after {cost['warmup']:.0f} to warm up)"
-    )
 
 
 def recipe_named(name: str) -> Callable[..., recipes.Run]:
@@ -329,13 +317,6 @@ def _free(folder: Path) -> Path:
         number += 1
         candidate = folder.with_name(f"{folder.name}-{number}")
     return candidate
-
-
-def _time(seconds: float) -> str:
-    for size, unit in ((172_800, "days"), (7200, "h"), (120, "min")):
-        if seconds >= size:
-            return f"{seconds / {'days': 86_400, 'h': 3600, 'min': 60}[unit]:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _shown(name: str) -> str:

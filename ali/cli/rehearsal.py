@@ -1,0 +1,88 @@
+"""The dry run: what training would cost on this machine."""
+
+from __future__ import annotations
+
+__all__ = ["compare", "duration", "measure", "show"]
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ali.session import Session
+
+
+def show(session: Session) -> None:
+    """What a run would cost, measured on a few of its own steps."""
+    game = session.run.game
+    print(game)
+    for player, modules in game.players.items():
+        print(f"{player}: {sum(p.numel() for module in modules for p in module.parameters()):,} parameters")
+    print("measuring a few steps ...", flush=True)
+    cost = measure(session)
+    data = session.data.train.x.nbytes + session.data.test.x.nbytes
+    print(f"memory: {cost['memory'] / 2**20:,.0f} MiB at its highest, of which {data / 2**20:,.0f} MiB are data")
+    load = os.getloadavg()[0]
+    if load > (os.cpu_count() or 1):
+        print(f"this machine is busy (load {load:.1f} on {os.cpu_count()} cores): alone, it would be faster; --threads 1 may help")
+    print(
+        f"time: about {duration(cost['seconds_per_step'] * session.steps)} on this machine ({session.device}): "
+        f"{session.steps:,} steps of {session.batch_size} rows at {cost['seconds_per_step']:.3f} s "
+        f"(median of {cost['steps']:.0f} after {cost['warmup']:.0f} to warm up)"
+    )
+
+
+def compare(effort: str, session: Session) -> None:
+    """How long another effort would take."""
+    seconds, arguments = measure(session)["seconds_per_step"] * session.steps, session.config["arguments"]
+    print(f"--effort {effort}: about {duration(seconds)}, {session.steps:,} steps of {session.batch_size} rows, width {arguments['width']}")
+
+
+def measure(session: Session, steps: int = 3, warmup: int = 1) -> dict[str, float]:
+    """Play a few steps to measure what a run costs; the session is of no use afterwards.
+
+    Returns:
+        ``seconds_per_step`` (median), ``memory`` (bytes at the highest), ``steps`` and ``warmup``.
+    """
+    import numpy as np
+    import torch
+
+    from ali.machine import keep_memory
+    from ali.process import threads
+    from ali.train import play
+
+    batches = session.batches()
+    session.run.game.train()
+    times, last = [], time.monotonic()
+    played = play(
+        session.run.game,
+        batches,
+        session.run.optimizers,
+        steps=max(session.steps, warmup + steps),
+        seed=0,
+        average=session.average,
+        decay=session.run.decay,
+        precision=session.config["precision"],
+    )
+    keep_memory()
+    with threads(session.config["threads"]):
+        for _ in range(warmup + steps):
+            losses = next(played).losses
+            _ = [float(loss) for loss in losses.values()]  # waits for the device
+            times.append(time.monotonic() - last)
+            last = time.monotonic()
+    if session.device.type == "cuda":
+        memory = torch.cuda.max_memory_allocated(session.device)
+    else:
+        import resource
+
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"seconds_per_step": float(np.median(times[warmup:])), "memory": memory, "steps": steps, "warmup": warmup}
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    for size, unit in ((172_800, "days"), (7200, "h"), (120, "min")):
+        if seconds >= size:
+            return f"{seconds / {'days': 86_400, 'h': 3600, 'min': 60}[unit]:.1f} {unit}"
+    return f"{seconds:.0f} s"
