@@ -14,7 +14,7 @@ from ali import games, recipes
 
 ALI = Path(__file__).parent.parent / "ali"
 ORDER = (
-    "errors distributions layers table tables networks lines data conditions columns preprocess pictures pieces files "
+    "errors distributions layers augment table tables networks lines data conditions columns preprocess pictures pieces files "
     "objectives games train checkpoint recipes session opening model evaluation cli"
 ).split()
 FILES = sorted(ALI.rglob("*.py"))
