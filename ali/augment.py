@@ -39,11 +39,11 @@ def colour(x: Images) -> Images:
     return mean + (c + 0.5) * (x - mean)
 
 
-def translation(x: Images, share: float = 0.125) -> Images:
-    """Shift each row by up to a share of its size, along both axes; what comes in from outside is 0."""
+def translation(x: Images) -> Images:
+    """Shift each row by up to an eighth of its size, along both axes; what comes in from outside is 0."""
     for axis in (2, 3):
         size = x.shape[axis]
-        most = int(size * share + 0.5)
+        most = size // 8
         shift = torch.randint(-most, most + 1, (len(x), 1), device=x.device)
         source = torch.arange(size, device=x.device) - shift
         shape = (len(x), 1, size, 1) if axis == 2 else (len(x), 1, 1, size)
@@ -52,12 +52,12 @@ def translation(x: Images, share: float = 0.125) -> Images:
     return x
 
 
-def cutout(x: Images, share: float = 0.5) -> Images:
-    """Cover a square of each row with 0, a share of its size wide; near the edges only a part of the square is in the image."""
+def cutout(x: Images) -> Images:
+    """Cover a square of each row with 0, half as wide as it is; near the edges only a part of the square is in the image."""
     covered = []
     for axis in (2, 3):
         size = x.shape[axis]
-        width = int(size * share + 0.5)
+        width = size // 2
         first = torch.randint(size + 1 - width % 2, (len(x), 1), device=x.device) - width // 2
         places = torch.arange(size, device=x.device)
         covered.append((places >= first) & (places < first + width))

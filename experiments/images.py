@@ -2,7 +2,7 @@
 
 Each system is trained for the same time; its length is chosen from what its steps cost. Samples are compared with held-out rows by the
 Frechet distance of features: of a small classifier that is trained here on the training rows' labels, the same for all in a run; or,
-with --inception, of the Inception network in a file of torch-fidelity's (pt_inception-2015-12-05-6726825d.pth): only then it is FID.
+with --inception, of the Inception network in a file of torch-fidelity's (weights-inception-2015-12-05-6726825d.pth): only then it is FID.
 
     python -m experiments.images cifar10 PATH --minutes 25 --device cuda
     python -m experiments.images cifar10 PATH --small
@@ -123,9 +123,17 @@ def probe(lab: Lab, minutes: float) -> tuple[str, Extractor]:
 
 
 def inception(weights: str, device: str) -> tuple[str, Extractor]:
-    """Inception's pooled features, by torch-fidelity: on these the distance is FID."""
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # pyrefly: ignore
+    """Inception's pooled features of bytes, by torch-fidelity: on these the distance is FID.
 
+    Raises:
+        AliError: torch-fidelity is not installed, or there is no such file.
+    """
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # pyrefly: ignore
+    except ImportError:
+        raise AliError("--inception needs torch-fidelity: pip install torch-fidelity") from None
+    if not Path(weights).is_file():
+        raise AliError(f"{weights}: no such file")
     where = "cuda" if torch.cuda.is_available() and device != "cpu" else "cpu"
     network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=weights).to(where).eval()
 
