@@ -44,8 +44,8 @@ def test_two_attributes_make_four_classes_the_most_even_two():
 
 def test_a_run_that_is_there_is_not_trained_again(tmp_path):
     data = digits()
-    lab = Lab("digits", Data(data.train.rows(slice(0, 100)), data.test), tmp_path, "cpu", 0, {"networks": "mlp", "width": 8})
-    first, cost = lab.train("gan", "mine", 0.0, {})
+    lab = Lab("digits", Data(data.train.rows(slice(0, 100)), data.test), tmp_path, "cpu", 0)
+    first, cost = lab.train("gan", "mine", 0.0, {"networks": "mlp", "width": 8})
     assert cost["steps"] == 1  # of 64 rows: at least one pass
     assert cost["minutes"] > 0
     again, nothing = lab.train("gan", "mine", 60.0, {})
