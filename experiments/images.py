@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 import ali
-from ali import pictures, recipes
+from ali import checkpoint, pictures, recipes
 from ali.data.source import Data, Source
 from ali.errors import AliError
 from ali.evaluation import metrics
@@ -82,7 +82,7 @@ class Lab(NamedTuple):
 
     def train(self, recipe: str, name: str, minutes: float, options: dict[str, Any]) -> tuple[ali.Model, dict[str, float]]:
         """A run of about so many minutes, and what it cost; what a step costs is measured first."""
-        out, cost = self.work / name, {}
+        out, kept = self.work / name, self.work / f"{name}.cost.json"
         if not out.exists():
             trial = self.session(recipe, name, options | {"epochs": 1})
             # On a CPU its own time counts, whatever else runs there.
@@ -93,8 +93,8 @@ class Lab(NamedTuple):
             session, began = self.session(recipe, name, options | {"epochs": max(1, round(60 * minutes / per_step / trial.steps))}), clock()
             for _ in session.play():
                 pass
-            cost = {"steps": float(session.step), "minutes": (clock() - began) / 60}
-        return ali.Model.resume(out, self.data, device=self.device), cost
+            checkpoint.write_json(kept, {"steps": float(session.step), "minutes": (clock() - began) / 60})
+        return ali.Model.resume(out, self.data, device=self.device), checkpoint.read_json(kept) if kept.exists() else {}
 
 
 def drawn(source: Source, n: int) -> Source:
