@@ -97,7 +97,7 @@ class Heads(nn.Module):
 
 
 class Residual(nn.Module):
-    r"""A branch, added to a shortcut that is resampled to the branch's size: by averages to a smaller one, linearly to a larger one.
+    r"""A branch, added to a shortcut that is resampled to the branch's size: by averages to a smaller one, by copies to a larger one.
 
     .. math:: u \mapsto f(u) + s(u)
 
@@ -118,7 +118,7 @@ class Residual(nn.Module):
         if a.shape[-1] < u.shape[-1]:
             return a + self.shortcut(F.avg_pool2d(u, self.stride))
         s = self.shortcut(u)  # of the small image, as above
-        return a + (F.interpolate(s, a.shape[2:], mode="bilinear") if a.shape[-1] > u.shape[-1] else s)
+        return a + (F.interpolate(s, a.shape[2:]) if a.shape[-1] > u.shape[-1] else s)
 
     def extra_repr(self) -> str:
         return f"stride={self.stride}"
