@@ -5,7 +5,7 @@ The faster ones are PyTorch's own by name, weights and result; each says what it
 
 from __future__ import annotations
 
-__all__ = ["Conv2d", "ConvTranspose2d", "Dropout", "Fourier", "Heads", "Maxout", "UntiedBias", "spectral"]
+__all__ = ["Conv2d", "ConvTranspose2d", "Dropout", "Fourier", "Heads", "Maxout", "Residual", "UntiedBias", "spectral"]
 
 import torch
 import torch.nn.functional as F
@@ -188,6 +188,34 @@ class Heads(nn.Module):
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}"
+
+
+class Residual(nn.Module):
+    r"""A branch, added to a shortcut that is resampled to the branch's size: by averages to a smaller one, by copies to a larger one.
+
+    .. math:: u \mapsto f(u) + s(u)
+
+    Arguments:
+        branch: f, (n, c, h, w) to (n, c', h', w').
+        shortcut: s before resampling, (n, c, h, w) to (n, c', h, w).
+        stride: h / h' or h' / h, for an odd size rounded down.
+
+    Source: He et al., Identity Mappings in Deep Residual Networks, 2016 (arXiv:1603.05027).
+    """
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module, stride: int):
+        super().__init__()
+        self.branch, self.shortcut, self.stride = branch, shortcut, stride
+
+    def forward(self, u: Float[Tensor, "n c h w"]) -> Float[Tensor, "n _ _ _"]:
+        a = self.branch(u)
+        if a.shape[-1] < u.shape[-1]:
+            return a + self.shortcut(F.avg_pool2d(u, self.stride))
+        s = self.shortcut(u)  # of the small image, as above
+        return a + (F.interpolate(s, a.shape[2:]) if a.shape[-1] > u.shape[-1] else s)
+
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}"
 
 
 def spectral(network: nn.Module) -> None:

@@ -33,13 +33,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
-from ali import layers, networks, table
+from ali import augment, layers, networks, table
 
 # Layers that treat every row by itself, and what holds them together. Spectral normalisation looks at weights only.
 PER_ROW: list[type[nn.Module]] = [
     nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Dropout, nn.LeakyReLU, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.Flatten, nn.Unflatten,
     nn.Sequential, nn.ModuleList, nn.ModuleDict, parametrizations._SpectralNorm, parametrize.ParametrizationList,
-    layers.Conv2d, layers.ConvTranspose2d, layers.Dropout, layers.Fourier, layers.Heads, layers.Maxout, layers.UntiedBias, table.Network,
+    layers.Conv2d, layers.ConvTranspose2d, layers.Dropout, layers.Fourier, layers.Heads, layers.Maxout, layers.Residual, layers.UntiedBias,
+    augment.Augment, nn.Identity, table.Network,
     networks.Critic, networks.Discriminator, networks.Joined, networks.Ladder, networks.Unary,
 ]  # fmt: skip
 

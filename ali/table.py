@@ -12,10 +12,10 @@ normalisation has no bias; the last rows of encoder and decoder have a bias per 
 
 from __future__ import annotations
 
-__all__ = ["Network", "Row", "build", "conv", "fourier", "linear", "tconv"]
+__all__ = ["Network", "Row", "build", "conv", "fourier", "linear", "residual", "tconv", "tresidual"]
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -29,7 +29,7 @@ Nonlinearity = Literal["lrelu", "relu", "maxout", "linear", "sigmoid", "tanh"]
 class Row(NamedTuple):
     """One line of a table of hyperparameters."""
 
-    operation: Literal["conv", "tconv", "linear", "fourier"]
+    operation: Literal["conv", "tconv", "linear", "fourier", "residual", "tresidual"]
     kernel: int
     stride: int
     maps: int
@@ -49,6 +49,16 @@ def conv(kernel, stride, maps, batch_norm, dropout, nonlinearity, padding=0) -> 
 def tconv(kernel, stride, maps, batch_norm, dropout, nonlinearity, padding=0, extra=0) -> Row:
     """A transposed convolution (Dumoulin and Visin, 2016): the columns of :func:`conv`, and ``extra`` pixels on one side."""
     return Row("tconv", kernel, stride, maps, batch_norm, dropout, nonlinearity, padding, extra=extra)
+
+
+def residual(kernel, stride, maps, dropout, nonlinearity, padding=0) -> Row:
+    """A convolution, the nonlinearity and a convolution of 3 x 3, added to their input (:class:`ali.layers.Residual`): never normalised."""
+    return Row("residual", kernel, stride, maps, False, dropout, nonlinearity, padding)
+
+
+def tresidual(kernel, stride, maps, dropout, nonlinearity, padding=0) -> Row:
+    """The way back: a convolution of 3 x 3, the nonlinearity and a transposed convolution, added to their input."""
+    return Row("tresidual", kernel, stride, maps, False, dropout, nonlinearity, padding)
 
 
 def linear(maps, batch_norm, dropout, nonlinearity) -> Row:
@@ -143,6 +153,10 @@ def build(
             continue
         if row.dropout:
             modules.append(layers.Dropout(row.dropout))
+        if row.operation in ("residual", "tresidual"):
+            modules.append(_residual(row, shape, sigma=sigma, gain=gain, slope=slope, pieces=pieces))
+            shape = (row.maps, *(_size(row, size) for size in shape[1:]))
+            continue
         maps = row.maps * (pieces if row.nonlinearity == "maxout" else 1)
         per_pixel = untied and last
         layer = _layer(row, shape[0], maps, bias=not (row.batch_norm or per_pixel))
@@ -171,6 +185,22 @@ def build(
     return network
 
 
+def _residual(row: Row, shape: tuple[int, ...], sigma: float | None, gain: float, **options: Any) -> layers.Residual:
+    """The block of a row. Its last layer begins at 0: a deep network begins as its shortcuts (Zhang et al. 2019, arXiv:1901.09321)."""
+    maps, name = row.maps, row.nonlinearity
+    if row.operation == "residual":
+        rows = (conv(row.kernel, row.stride, maps, False, 0.0, name, row.padding), conv(3, 1, maps, False, 0.0, "linear", 1))
+    else:
+        rows = (conv(3, 1, shape[0], False, 0.0, name, 1), tconv(row.kernel, row.stride, maps, False, 0.0, "linear", row.padding))
+    branch = build(rows, shape, sigma=sigma, gain=gain, **options)
+    nn.init.zeros_(branch.get_parameter(f"{branch.last}.weight"))
+    if maps == shape[0]:
+        return layers.Residual(branch, nn.Identity(), row.stride)
+    shortcut = _layer(conv(1, 1, maps, False, 0.0, "linear"), shape[0], maps, bias=False)
+    _initialise(shortcut, sigma, gain, shape)
+    return layers.Residual(branch, shortcut, row.stride)
+
+
 def _layer(row: Row, channels: int, maps: int, bias: bool) -> nn.Linear | nn.Conv2d | nn.ConvTranspose2d:
     if row.operation == "linear":
         return nn.Linear(channels, maps, bias=bias)
@@ -180,7 +210,7 @@ def _layer(row: Row, channels: int, maps: int, bias: bool) -> nn.Linear | nn.Con
 
 
 def _size(row: Row, size: int) -> int:
-    if row.operation == "tconv":
+    if row.operation in ("tconv", "tresidual"):
         return (size - 1) * row.stride + row.kernel - 2 * row.padding + row.extra
     return (size + 2 * row.padding - row.kernel) // row.stride + 1
 

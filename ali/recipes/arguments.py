@@ -21,12 +21,13 @@ from ali.recipes.run import Face, Run, Spec
 def shared(
     *,
     face: Face = "modern",
-    networks: Literal["mlp", "conv", "mixture", "cifar10", "svhn", "celeba", "tiny_imagenet", "dcgan"] = "conv",
+    networks: Literal["mlp", "conv", "residual", "mixture", "cifar10", "svhn", "celeba", "tiny_imagenet", "dcgan"] = "conv",
     latent: int = 32,
     width: int = 32,
     depth: int = 2,
     frequencies_x: Sequence[float] = (),
     frequencies_z: Sequence[float] = (),
+    augment: str = "",
     lr: float = 1e-3,
     beta1: float = 0.5,
     beta2: float = 0.99,
@@ -40,12 +41,15 @@ def shared(
     Arguments:
         face: manner of the networks: "paper" (batch normalisation, dropout in D, weights N(0, sigma^2), constant learning
             rate) or "modern" (no normalisation, He initialisation times 0.6, learning rate decayed over the second half).
-        networks: "mlp" and "conv" fit any data; the others are the paper's Tables 3 to 6, its mixture networks, and DCGAN's (no encoder).
+        networks: "mlp" fits any data, "conv" and "residual" any square images; the others are the paper's Tables 3 to 6, its mixture
+            networks, and DCGAN's (no encoder).
         latent: dimension of z.
-        width: units per layer (mlp), or maps of the first layer (conv).
+        width: units per layer (mlp), or maps of the first layer (conv, residual).
         depth: hidden layers (mlp).
         frequencies_x: Fourier features of x in encoder and D (mlp), radians per standard deviation.
         frequencies_z: Fourier features of z in the decoder (mlp), radians per unit.
+        augment: how D sees images while it learns, data and samples alike, to keep it from learning few rows by heart: any of
+            colour, translation, cutout and flip, separated by commas.
         lr: Adam's learning rate, per step.
         beta1: Adam's momentum, in [0, 1).
         beta2: Adam's memory of squared gradients, in [0, 1).

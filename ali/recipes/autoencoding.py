@@ -6,6 +6,7 @@ __all__ = ["aae", "vae", "vae_gan"]
 
 from typing import Literal
 
+from ali.errors import AliError
 from ali.recipes.arguments import recipe
 from ali.recipes.parts import Parts
 from ali.recipes.run import Run, in_range
@@ -69,6 +70,10 @@ def vae_gan(parts: Parts, *, gamma: float = 1.0, objective: str = "relativistic"
     from ali import games, objectives
 
     in_range("gamma", gamma, 0), in_range("penalty", penalty, 0)
+    if parts.given["augment"]:
+        raise AliError(
+            "vae_gan compares what D makes of a row and of its reconstruction, which augment would change differently: leave it out"
+        )
     game = games.VAEGAN(
         parts.encoder(),
         parts.decoder(),

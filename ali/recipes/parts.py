@@ -162,10 +162,8 @@ class Parts:
         from ali.table import build
 
         rows = _with_dropout(self._rows(1), dropout)
-        d_x, d_z = (
-            build(rows.D_x, self.spec.shape, **self._options),
-            build(rows.D_z, self._code(rows, codes or self.latent), **self._options),
-        )
+        d_x = self._augmented(build(rows.D_x, self.spec.shape, **self._options))
+        d_z = build(rows.D_z, self._code(rows, codes or self.latent), **self._options)
         return Discriminator(d_x, d_z, self._head(rows, d_x.size + d_z.size + sees, outputs))
 
     def critic(
@@ -194,7 +192,22 @@ class Parts:
         rows = _with_dropout(self._rows(1), dropout)
         of_rows, shape = (rows.D_x, self.spec.shape) if of == "x" else (rows.D_z, self._code(rows, codes or self.latent))
         body = build(of_rows, (abreast * shape[0], *shape[1:]), **self._options)
+        if of == "x" and abreast == 1:  # pairs of images are compared as they are
+            body = self._augmented(body)
         return Critic(body, self._head(rows, body.size + sees, outputs))
+
+    def _augmented(self, body: Network) -> Network:
+        """D's layers on x, behind those that change its view of images (:mod:`ali.augment`), if any are asked for.
+
+        Raises:
+            AliError: rows that are no images, or an unknown operation.
+        """
+        from ali import augment
+
+        operations = augment.policy(self.given["augment"])
+        if operations and len(self.spec.shape) == 1:
+            raise AliError("augment is for images, and the rows are vectors: leave it out")
+        return body.insert(0, augment.Augment(operations)) if operations else body
 
     def recognition(self, features: int, outputs: int) -> Network:
         """Q(c | x) on a critic's features: one hidden layer of 128 units, as InfoGAN's authors have it.
@@ -214,7 +227,7 @@ class Parts:
         from ali.table import build
 
         rows = self._rows(1)
-        f = build((*rows.D_x, *rows.D_xz[:-1]), self.spec.shape, **self._options)
+        f = self._augmented(build((*rows.D_x, *rows.D_xz[:-1]), self.spec.shape, **self._options))
         h = build((*rows.D_z, *rows.D_xz[:-1]), self._code(rows, self.latent), **self._options)
         s_x, s_z = (build(rows.D_xz[-1:], self._code(rows, features.size), **self._options, logits=True) for features in (f, h))
         return Unary(f, h, s_x, s_z, self._head(rows, f.size + h.size, 1))
@@ -255,7 +268,8 @@ class Parts:
                 )
             else:
                 decoders.append(self._gaussian(build(level.G_x, level.code, (2 * math.prod(level.below),), **options), 0.0))
-            stacks.append(build(level.D, level.seen, **options))
+            stack = build(level.D, level.seen, **options)
+            stacks.append(stack if number else self._augmented(stack))
         # What D's last stack makes, and the top code beside it.
         return encoders, decoders, Ladder(stacks, self._head(self._rows(1), stacks[-1].size + codes[-1], 1))
 
@@ -299,21 +313,24 @@ class Parts:
 
     def _rows(self, outputs: int, output: str | None = None) -> Rows:
         """A table of the paper or generic rows, the encoder's last one with so many outputs, the decoder's with such an output."""
-        from ali.tables import generic
+        from ali.tables import generic, residual
 
         given, shape, paper = self.given, self.spec.shape, self.paper
         output = output or ("linear" if len(shape) == 1 else "sigmoid" if paper else "tanh")
         if given["networks"] == "mlp":
             frequencies = {name: tuple(given[name]) for name in ("frequencies_x", "frequencies_z")}
             return generic.mlp(math.prod(shape), outputs, given["width"], given["depth"], batch_norm=paper, output=output, **frequencies)
-        if given["networks"] == "conv":
+        if given["networks"] in ("conv", "residual"):
             if len(shape) == 1:
-                raise AliError("networks 'conv' are for images, and the rows are vectors: take networks 'mlp'")
-            return generic.image(
-                (shape[0], shape[1], shape[2]), outputs, given["width"], batch_norm=paper, dropout=0.2 if paper else 0.0, output=output
-            )
+                raise AliError(f"networks {given['networks']!r} are for images, and the rows are vectors: take networks 'mlp'")
+            image = (shape[0], shape[1], shape[2])
+            if given["networks"] == "conv":
+                return generic.image(image, outputs, given["width"], batch_norm=paper, dropout=0.2 if paper else 0.0, output=output)
+            if paper:
+                raise AliError("networks 'residual' are of the modern face only: leave face out, or take networks 'conv'")
+            return residual.image(image, outputs, given["width"], output=output)
         if given["networks"] not in TABLES:
-            raise AliError(f"unknown networks {given['networks']!r}: choose one of mlp, conv, {', '.join(TABLES)}")
+            raise AliError(f"unknown networks {given['networks']!r}: choose one of mlp, conv, residual, {', '.join(TABLES)}")
         rows = import_module(f"ali.tables.{given['networks']}")
         if given["networks"] == "dcgan":
             if len(shape) == 1 or shape[1:] not in [(size, size) for size in rows.SIZES]:

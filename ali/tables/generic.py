@@ -6,7 +6,7 @@ The exception among the tables: these rows come from no page. ``batch_norm=True`
 
 from __future__ import annotations
 
-__all__ = ["Rows", "Rung", "image", "ladder", "mlp", "rungs"]
+__all__ = ["Rows", "Rung", "image", "ladder", "mlp", "pyramid", "rungs"]
 
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ def image(
         output: the decoder's last nonlinearity, "tanh" or "sigmoid".
     """
     maps = shape[0]
-    sizes, widths = _halvings(shape, width)
+    sizes, widths = pyramid(shape, width)
     # Kernel 4 halves an even size and doubles it back; kernel 5 does so for an odd one (2n + 1).
     kernels = [4 + n % 2 for n in sizes[:-1]]
     halving = list(zip(kernels, widths, strict=True))
@@ -68,7 +68,7 @@ def image(
     return Rows(G_z, G_x, D_x, D_z, D_xz)
 
 
-def _halvings(shape: tuple[int, int, int], width: int) -> tuple[list[int], list[int]]:
+def pyramid(shape: tuple[int, int, int], width: int) -> tuple[list[int], list[int]]:
     """The sizes that a square image is halved to, its own first, and the maps after each halving."""
     _, height, size = shape
     if height != size or not 8 <= size <= 128:
@@ -138,7 +138,7 @@ def ladder(
     Raises:
         AliError: more levels than the image can be halved, or an image that :func:`image` refuses.
     """
-    sizes, widths = _halvings(shape, width)
+    sizes, widths = pyramid(shape, width)
     halvings = len(sizes) - 1
     lower = len(codes) - 1
     if lower > halvings:
