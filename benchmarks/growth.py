@@ -25,37 +25,34 @@ SWEEPS: dict[str, list[Any]] = {
     "latent": [8, 64, 512],
     "levels": [2, 3, 4],
 }
-GAMES = ("vae", "gan", "ali", "alice", "bigbigan", "vae_gan", "alad")  # with their own terms: modern face
+GAMES = ("vae", "gan", "ali", "alice", "bigbigan", "vae_gan", "alad")  # each with its own terms: modern face
 
 
-def step(device: str, batch: int, width: int, size: int, latent: int, face: str = "paper", **more: Any) -> Any:
-    return ours("images", (1, size, size), batch, device=device, networks="conv", width=width, latent=latent, face=face, **more)
+def step(device: str, batch: int, width: int, size: int, latent: int, **more: Any) -> Any:
+    return ours("images", (1, size, size), batch, device=device, networks="conv", width=width, latent=latent, **more)
 
 
 def lines(device: str = "cpu", rounds: int = 3) -> list[str]:
     """Two tables in Markdown: sizes, and games."""
     out = ["| what grows | ms / step | exponent of ms | of FLOPs |", "| --- | --- | ---: | ---: |"]
     for name, values in SWEEPS.items():
-        if name == "levels":
-            steps = {value: step(device, **BASE, recipe="hali", levels=value, penalty=0.0, cycle=0.0, regression=0.0) for value in values}
-        else:
-            steps = {value: step(device, **BASE | {name: value}) for value in values}
-        times, flops = measured(steps, device, rounds)
+        one = {value: {"recipe": "hali", "levels": value} if name == "levels" else {name: value} for value in values}
+        times, flops, _ = measured(one, device, rounds)
         shown = ", ".join(f"{value}: {1e3 * times[value]:.1f}" for value in values)
         slopes = (np.polyfit(np.log(values), np.log([found[value] for value in values]), 1)[0] for found in (times, flops))
         out.append(f"| {name} | {shown} | {' | '.join(f'{slope:.2f}' for slope in slopes)} |")
-    steps = {game: step(device, **BASE, face="modern", recipe=game) for game in GAMES}
-    times, flops = measured(steps, device, rounds)
-    out += ["", "| game (modern face) | ms / step | MFLOP / row | ms over ali's |", "| --- | ---: | ---: | ---: |"]
+    times, flops, players = measured({game: {"recipe": game, "face": "modern"} for game in GAMES}, device, rounds)
+    out += ["", "| game (modern face) | players | ms / step | MFLOP / row | ms over ali's |", "| --- | ---: | ---: | ---: | ---: |"]
     for game in GAMES:
-        ratio = times[game] / times["ali"]
-        out.append(f"| {game} | {1e3 * times[game]:.1f} | {flops[game] / BASE['batch'] / 1e6:.1f} | {ratio:.2f} |")
+        cells = f"{players[game]} | {1e3 * times[game]:.1f} | {flops[game] / BASE['batch'] / 1e6:.1f} | {times[game] / times['ali']:.2f}"
+        out.append(f"| {game} | {cells} |")
     return out
 
 
-def measured(steps: dict[Any, Any], device: str, rounds: int) -> tuple[dict[Any, float], dict[Any, int]]:
-    """Seconds and FLOPs per step of some functions."""
-    flops = {key: count(one).flops for key, one in steps.items()}
-    interleaved(steps, 1, 1, clock(device))
+def measured(changes: dict[Any, dict[str, Any]], device: str, rounds: int) -> tuple[dict[Any, float], dict[Any, int], dict[Any, int]]:
+    """Seconds and FLOPs per step, and how many players lose something, for each change of ``BASE``."""
+    steps = {key: step(device, **BASE | change) for key, change in changes.items()}
+    flops = {key: count(steps[key] if device == "cpu" else step("cpu", **BASE | change)).flops for key, change in changes.items()}
+    players = {key: len(one()) for key, one in steps.items()}
     times = interleaved(steps, rounds, 2 if device == "cpu" else 20, clock(device))
-    return {key: median(own) for key, own in times.items()}, flops
+    return {key: median(own) for key, own in times.items()}, flops, players

@@ -77,8 +77,10 @@ def rows(network: str, limits: dict[str, float], device: str = "cpu", batch: int
     cpu = device == "cpu"
     few = 4 if network == "celeba" and cpu else batch
     steps = {case: case.step(few, device) for case in cases(network)}
-    # A captured graph hides what it does from the counter, so that a GPU's steps are counted on the CPU.
-    counted = {case: count(step, limits) if cpu else count(case.step(batch)) for case, step in steps.items()}
+    counted = {case: count(step, limits) if cpu else count(case.step(4)) for case, step in steps.items()}
+    if not cpu:  # a captured graph hides what it does from the counter: few images were counted on the CPU
+        for counter in counted.values():
+            counter.flops = counter.flops * batch // 4
     times: dict[Case, list[float]] = {case: [] for case in steps}
     if few == batch:
         interleaved(steps, 1, 1 if cpu else 5, clock(device))  # the second warm-up: counting was the first
