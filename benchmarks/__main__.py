@@ -49,7 +49,7 @@ def training(found: dict[str, float], given: argparse.Namespace) -> Iterator[str
         measured = speed.rows(network, found, given.device, given.batch, given.rounds)
         held: dict[Case, float] = {}
         for row in measured:
-            if row.seconds and row.case.face == "paper":
+            if row.seconds and (row.case == Case(network, "alternating") or (row.case.loop == "ours" and row.case.face == "paper")):
                 row.megabytes = held[row.case] = in_child("benchmarks.memory", *row.case, given.batch, given.device)
         yield from speed.lines(measured, found)
         least += speed.ratios(measured)
@@ -75,12 +75,16 @@ def everything(given: argparse.Namespace) -> Iterator[str]:
     found = limits(given.device)
     said = ", ".join(f"{name} {value / 1e9:,.0f} GFLOP/s" for name, value in found.items() if " " in name)
     yield from (f"The limits, measured in this run: {said}, copies {found['bytes'] / 1e9:,.0f} GB/s.", "")
-    if "training" in given.only:
-        yield from (f"### Training, batch {given.batch}", "", *training(found, given), "")
-    if "growth" in given.only:
-        yield from (f"### Growth, from {growth.BASE}", "", *growth.lines(given.device), "")
-    if "verbs" in given.only:
-        yield from ("### Using a model", "", *verbs.lines(found, given.device), "")
+    parts = {
+        f"Training, batch {given.batch}": lambda: training(found, given),
+        f"Growth, from {growth.BASE}": lambda: growth.lines(given.device),
+        "Using a model": lambda: verbs.lines(found, given.device),
+    }
+    for name, (title, measure) in zip(PARTS, parts.items(), strict=True):
+        if name in given.only:
+            yield from (f"### {title}", "")
+            yield from measure()
+            yield ""
 
 
 def write(section: str, text: list[str]) -> None:

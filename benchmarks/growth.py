@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = ["lines"]
 
+from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
@@ -32,21 +33,20 @@ def step(device: str, batch: int, width: int, size: int, latent: int, **more: An
     return ours("images", (1, size, size), batch, device=device, networks="conv", width=width, latent=latent, **more)
 
 
-def lines(device: str = "cpu", rounds: int = 3) -> list[str]:
+def lines(device: str = "cpu", rounds: int = 3) -> Iterator[str]:
     """Two tables in Markdown: sizes, and games."""
-    out = ["| what grows | ms / step | exponent of ms | of FLOPs |", "| --- | --- | ---: | ---: |"]
+    yield from ("| what grows | ms / step | exponent of ms | of FLOPs |", "| --- | --- | ---: | ---: |")
     for name, values in SWEEPS.items():
         one = {value: {"recipe": "hali", "levels": value} if name == "levels" else {name: value} for value in values}
         times, flops, _ = measured(one, device, rounds)
         shown = ", ".join(f"{value}: {1e3 * times[value]:.1f}" for value in values)
         slopes = (np.polyfit(np.log(values), np.log([found[value] for value in values]), 1)[0] for found in (times, flops))
-        out.append(f"| {name} | {shown} | {' | '.join(f'{slope:.2f}' for slope in slopes)} |")
+        yield f"| {name} | {shown} | {' | '.join(f'{slope:.2f}' for slope in slopes)} |"
     times, flops, players = measured({game: {"recipe": game, "face": "modern"} for game in GAMES}, device, rounds)
-    out += ["", "| game (modern face) | players | ms / step | MFLOP / row | ms over ali's |", "| --- | ---: | ---: | ---: | ---: |"]
+    yield from ("", "| game (modern face) | players | ms / step | MFLOP / row | ms over ali's |", "| --- | ---: | ---: | ---: | ---: |")
     for game in GAMES:
         cells = f"{players[game]} | {1e3 * times[game]:.1f} | {flops[game] / BASE['batch'] / 1e6:.1f} | {times[game] / times['ali']:.2f}"
-        out.append(f"| {game} | {cells} |")
-    return out
+        yield f"| {game} | {cells} |"
 
 
 def measured(changes: dict[Any, dict[str, Any]], device: str, rounds: int) -> tuple[dict[Any, float], dict[Any, int], dict[Any, int]]:
