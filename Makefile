@@ -9,7 +9,7 @@ ifeq ($(strip $(UV_FIND_LINKS)),)
 export UV_TORCH_BACKEND ?= auto
 endif
 
-.PHONY: demo test lint format slow clean
+.PHONY: demo test lint format slow bench bench-gpu clean
 
 demo: $(VENV)/.ready ## train ALI on handwritten digits and look at the result
 	$(BIN)/ali demo
@@ -28,6 +28,12 @@ format: $(VENV)/.ready
 
 slow: $(VENV)/.ready ## the tests that take longer
 	$(BIN)/pytest -n 2 -m slow
+
+bench: $(VENV)/.ready ## speed and memory beside the usual loop: ten minutes; to write them down: make bench ARGS=--write
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-gpu: $(VENV)/.ready ## the same on a GPU
+	$(BIN)/python -m benchmarks --device cuda $(ARGS)
 
 clean:
 	rm -rf $(VENV)
