@@ -63,7 +63,7 @@ def ours(
     rows = noise(shape, max(batch, 4))
     own: dict[str, Any] = {"face": "paper", "lr": 1e-7} | ({"pairs": pairs} if pairs else {}) | more
     session = Session.start(dataset, Data(rows, rows), Path("not-written.run"), batch_size=batch, device=device, **own)
-    run, batches = session.run, repeat(next(session._batches()))  # laid out as the session lays them out
+    run, batches = session.run, repeat(next(session.batches()))  # laid out as the session lays them out
     cast: dict[str, Any] = {} if precision == "float32" else {"precision": precision}
     played = play(run.game.train(), batches, run.optimizers, steps=10**9, seed=0, average=session.average, decay=run.decay, **cast)
     return lambda: next(played).losses

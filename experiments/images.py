@@ -25,6 +25,7 @@ import torch
 
 import ali
 from ali import checkpoint, pictures, recipes
+from ali.cli.rehearsal import measure
 from ali.data.source import Data, Source
 from ali.errors import AliError
 from ali.evaluation import metrics
@@ -87,7 +88,7 @@ class Lab(NamedTuple):
             trial = self.session(recipe, name, options | {"epochs": 1})
             # On a CPU its own time counts, whatever else runs there.
             clock, began = (time.process_time if trial.device.type == "cpu" else time.monotonic), time.process_time()
-            per_step = trial.rehearse(steps=8, warmup=2)["seconds_per_step"]
+            per_step = measure(trial, steps=8, warmup=2)["seconds_per_step"]
             if clock is time.process_time:
                 per_step = (clock() - began) / 10
             session, began = self.session(recipe, name, options | {"epochs": max(1, round(60 * minutes / per_step / trial.steps))}), clock()
