@@ -11,11 +11,8 @@ from torch.nn import functional as F
 
 from benchmarks import __main__ as page
 from benchmarks import speed
-from benchmarks.cases import Case, offers
+from benchmarks.cases import Case
 from benchmarks.counting import BOUNDS, KERNELS, count
-
-BEFORE = {("svhn", "together"): 1008, ("cifar10", "together"): 1530, ("celeba", "together"): 23_050, ("tiny_imagenet", "together"): 4030}
-HELD = BOUNDS if offers("pairs") else BEFORE  # BEFORE can go when the recipe has the argument
 
 # MFLOP per image that were counted on other code with the same tables: alternating 4(E + G) + 12 D, one forward 5(E + G) + 10 D.
 USUAL = {"svhn": (1433, 1459), "cifar10": (2215, 2111)}
@@ -69,9 +66,9 @@ def test_stand_ins_learn_from_both_losses(network, loop):
     assert losses == pytest.approx((1.386, 1.386), abs=0.5)  # 2 log 2 where D knows nothing
 
 
-@pytest.mark.parametrize(("network", "pairs"), [pytest.param(*key, id="-".join(key)) for key in HELD])
+@pytest.mark.parametrize(("network", "pairs"), [pytest.param(*key, id="-".join(key)) for key in BOUNDS])
 def test_ours_takes_no_more_flops(network, pairs):
-    assert mflop(Case(network, pairs=pairs if offers("pairs") else "")) <= HELD[network, pairs]
+    assert mflop(Case(network, pairs=pairs)) <= BOUNDS[network, pairs]
 
 
 def test_ours_launches_few_kernels():
