@@ -15,7 +15,7 @@ from ali import games, recipes
 ALI = Path(__file__).parent.parent / "ali"
 ORDER = (
     "errors distributions layers table tables networks lines data conditions columns preprocess pictures pieces files "
-    "objectives games train checkpoint recipes session opening model evaluation cli"
+    "objectives views games train checkpoint recipes session opening model evaluation cli"
 ).split()
 FILES = sorted(ALI.rglob("*.py"))
 GAME_FILES = sorted(set((ALI / "games").glob("*.py")) - {ALI / "games" / "__init__.py"})

@@ -28,6 +28,9 @@ def ali(
     cycle: float = 20.0,
     regression: float = 1.0,
     schedule: Literal["simultaneous", "alternating"] = "simultaneous",
+    penalty_every: int = 1,
+    likelihood: float = 0.0,
+    contrast: float = 0.0,
 ) -> Run:
     """Adversarially learned inference (Dumoulin et al. 2017).
 
@@ -39,12 +42,21 @@ def ali(
         cycle: weight of the reconstruction error in x (mean square); 0 for none.
         regression: weight of the code error in z (mean square, encoder only); 0 for none.
         schedule: simultaneous (Algorithm 1) or alternating steps of D and of the generators.
+        penalty_every: the penalty is taken on one of so many steps, at so many times its weight: cheaper; 1: on each.
+        likelihood: weight of minus the log density of samples' codes (gaussian): q(z | x) learns how much it does not know; 0 for none.
+        contrast: weight of telling rows apart by their codes, moved copies being the same (images); 0 for none.
     """
     from ali import games
 
     make: Callable[..., Game] = games.BiGAN if encoder == "deterministic" else games.ALI
     options = of_pairs(objective, penalty, penalty_end, cycle, regression, schedule)
-    return parts.run(make(parts.encoder(encoder), parts.decoder(), parts.discriminator(), parts.prior, **options))
+    in_range("penalty_every", penalty_every, 1)
+    for name, weight in (("likelihood", likelihood), ("contrast", contrast)):
+        in_range(name, weight, 0)
+    options |= {"penalty_every": penalty_every, "likelihood": likelihood, "contrast": contrast}
+    # A likelihood is to find sigma, and sees little of it from far below what it will be.
+    e = parts.encoder(encoder, log_sigma_0=-1.0 if likelihood else None)
+    return parts.run(make(e, parts.decoder(), parts.discriminator(), parts.prior, **options))
 
 
 def of_pairs(objective: str, penalty: float, penalty_end: float | None, cycle: float, regression: float, schedule: str) -> dict[str, Any]:
