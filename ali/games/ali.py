@@ -56,8 +56,8 @@ class Terms:
         regression: weight :math:`\lambda_z` of the code's error :math:`\|z - G_z(\tilde x)\|^2`, mean over z's components. Only
             the encoder learns from it: with a gradient into the decoder, samples get worse.
         penalty_every: the penalty is taken on one of so many steps, drawn at random, at so many times its weight; 1: on each.
-        likelihood: weight of :math:`-\log q(z | \tilde x)`, mean over z's components, up to a constant; a Gaussian encoder's alone. Its
-            :math:`\sigma` becomes what the encoder does not know of z. The error of ``regression`` wants it to be 0.
+        likelihood: weight of :math:`-\log q(z | \tilde x)`, mean over z's components, up to a constant. A Gaussian encoder's
+            :math:`\sigma` becomes what it does not know of z; the error of ``regression`` wants it to be 0.
         contrast: weight of :func:`ali.objectives.contrastive` between the code means of rows and of moved copies of them
             (:func:`ali.views.moved`), images alone; the copies then also take part in ``cycle``.
     """
@@ -112,9 +112,9 @@ class Terms:
 
 
 def _surprise(q: Distribution, z: Tensor) -> Tensor:
-    r""":math:`\frac1d \sum_i \frac12 ((z_i - \mu_i) / \sigma_i)^2 + \log \sigma_i`, mean over rows."""
+    r""":math:`\frac1d \sum_i \frac12 ((z_i - \mu_i) / \sigma_i)^2 + \log \sigma_i`, mean over rows; :math:`\sigma = 1` of other families."""
     if not isinstance(q, DiagonalNormal):
-        raise AliError("likelihood is for a Gaussian encoder: take encoder 'gaussian', or regression instead")
+        return 0.5 * F.mse_loss(q.rsample(), z)
     log_sigma = q.log_sigma.clamp(min=LOG_SIGMA)
     return (0.5 * ((z - q.mu) * (-log_sigma).exp()) ** 2 + log_sigma).mean()
 
