@@ -112,7 +112,7 @@ class Terms:
 
 
 def _surprise(q: Distribution, z: Tensor) -> Tensor:
-    r""":math:`\frac1d \sum_i \frac12 ((z_i - \mu_i) / \sigma_i)^2 + \log \sigma_i`, mean over rows; :math:`\sigma = 1` of other families."""
+    r""":math:`\frac1d \sum_i \frac12 ((z_i - \mu_i) / \sigma_i)^2 + \log \sigma_i`; :math:`\sigma = 1` of other families."""
     if not isinstance(q, DiagonalNormal):
         return 0.5 * F.mse_loss(q.rsample(), z)
     log_sigma = q.log_sigma.clamp(min=LOG_SIGMA)
