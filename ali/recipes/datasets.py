@@ -97,12 +97,7 @@ DATASETS: dict[str, Dataset] = {
         modern={
             "networks": "conv", "latent": 24, "width": 16, "penalty": 0.05, "lr": 2e-3, "epochs": 8,
         },
-        own={
-            "ali": {
-                "networks": "mlp", "latent": 48, "width": 512, "depth": 3, "batch_size": 128, "lr": 1e-3, "beta1": 0.1,
-                "penalty_every": 8, "regression": 0.0, "likelihood": 0.1, "contrast": 1.0,
-            },
-        },
+        own={"ali": {"latent": 40, "penalty_every": 8, "regression": 0.0, "likelihood": 0.1, "contrast": 0.5, "epochs": 9}},
         paper={"networks": "conv", "latent": 64, "width": 32, "epochs": 100},
     ),
     "cifar10": Dataset(
