@@ -15,7 +15,7 @@ from ali import games, recipes
 ALI = Path(__file__).parent.parent / "ali"
 ORDER = (
     "errors distributions layers augment table tables networks sweeps lines data conditions columns preprocess pictures pieces files "
-    "objectives games process machine train checkpoint ready recipes stacked health recovery log card session ensemble opening model "
+    "objectives views games process machine train checkpoint ready recipes stacked health recovery log card session ensemble opening model "
     "evaluation cli"
 ).split()
 FILES = sorted(ALI.rglob("*.py"))

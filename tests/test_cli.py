@@ -189,7 +189,7 @@ def test_mixture_remembers_its_shape_when_it_is_evaluated(mixture, tmp_path):
 
 def test_dry_run_measures_and_writes_nothing(tmp_path):
     printed = works("train", "digits", "--dry-run", *FAST, cwd=tmp_path)
-    assert f"discriminator: {(64 + 16) * 16 + 16 + 16 + 1:,} parameters" in printed
+    assert f"discriminator: {(64 + 32) * 16 + 16 + 16 + 1:,} parameters" in printed
     assert re.search(r"memory: [\d,]+ MiB", printed)
     assert re.search(r"time: about [\d.]+ (s|min|h|days) on this machine \(cpu\): 42 steps of 64 rows", printed)
     assert list(tmp_path.iterdir()) == []
@@ -261,7 +261,7 @@ def test_default_folders_are_numbered(tmp_path):
         ("encode {run} --out z.xlsx", "z.xlsx: numbers are written to .csv"),
         ("decode {run} nowhere.csv", "nowhere.csv: no such file"),
         ("decode {run} words.csv", "column 'a' holds string"),
-        ("decode {run} short.csv", "codes have shape (n, 16), got (2, 1)"),
+        ("decode {run} short.csv", "codes have shape (n, 32), got (2, 1)"),
         ("interpolate {run} --n 0", "at least 1, got 0"),
         ("reconstruct {run} --n 0", "at least 1, got 0"),
         ("sample {run} --seed 99999999999999999999", "seed must be at least 0"),

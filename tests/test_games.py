@@ -18,7 +18,9 @@ from torch.nn.functional import logsigmoid
 
 from ali import games
 from ali.data.source import Batch
-from ali.distributions import Distribution, StandardNormal
+from ali.distributions import DiagonalNormal, Dirac, Distribution, StandardNormal
+from ali.errors import AliError
+from ali.games.ali import _surprise
 from ali.games.game import Generates, Infers, judge
 from ali.networks import Deterministic, Discriminator, Gaussian, ImplicitConditional
 from ali.objectives import OBJECTIVES
@@ -269,6 +271,48 @@ def test_penalty_stays_where_it_is_without_an_end(xz):
     x, z = xz
     game = Line(u=3.0, v=4.0).game(z, objective=indifferent, penalty=0.5)
     assert [losses(game, x, progress)["discriminator"].item() for progress in (0.0, 0.4, 1.0)] == pytest.approx([12.5] * 3, rel=1e-12)
+
+
+def test_a_penalty_on_some_steps_is_the_whole_penalty_on_average(xz):
+    x, z = xz
+    game = Line(u=3.0, v=4.0).game(z, objective=indifferent, penalty=0.5, penalty_every=4)
+    taken = torch.tensor([losses(game, x, seed=seed)["discriminator"].item() for seed in range(400)])
+    assert set(taken.tolist()) == {0.0, 50.0}  # a quarter of the steps, at four times 0.5 (3^2 + 4^2)
+    assert 400 * 0.25 - 35 < (taken > 0).sum() < 400 * 0.25 + 35  # four standard deviations
+
+
+def test_likelihood_is_that_of_the_normal_law_and_moves_the_encoder_alone():
+    e, g, d, prior = mlp("gaussian")
+    game = games.ALI(e, g, d, prior, objective=indifferent, likelihood=0.5).double()
+    x = torch.randn(N, X, dtype=torch.float64)
+    loss = losses(game, x, seed=1)["generator"]
+    torch.manual_seed(1)
+    z = prior.sample(N)
+    e(x).rsample()
+    law = e(g(z).rsample())
+    expected = -0.5 * (torch.distributions.Normal(law.mu, law.log_sigma.clamp(min=-2.5).exp()).log_prob(z) + 0.5 * math.log(2 * math.pi))
+    torch.testing.assert_close(loss, expected.mean())
+    assert all(g.abs().max() > 1e-6 for g in gradient(loss, game.encoder))
+    assert all(not g.any() for g in gradient(loss, game.decoder))
+
+
+def test_likelihood_is_least_where_sigma_is_what_the_encoder_misses():
+    torch.manual_seed(0)
+    missed = 0.3 * torch.randn(100_000, 1)
+    surprise = {
+        sigma: _surprise(DiagonalNormal(0 * missed, torch.full_like(missed, math.log(sigma))), missed) for sigma in (0.2, 0.3, 0.45)
+    }
+    assert min(surprise, key=lambda sigma: surprise[sigma].item()) == 0.3
+    assert _surprise(Dirac(missed), missed - 2).item() == pytest.approx(2)
+
+
+def test_contrast_wants_images_and_moves_encoder_and_decoder():
+    game = games.ALI(*mlp("gaussian"), objective=indifferent, contrast=1.0).double()
+    with pytest.raises(AliError, match="contrast is for images"):
+        losses(game, torch.randn(N, X, dtype=torch.float64))
+    game = games.ALI(*images(), objective=indifferent, contrast=1.0, cycle=1.0).double()
+    loss = losses(game, torch.randn(N, 1, 8, 8, dtype=torch.float64))["generator"]
+    assert all(any(g.abs().max() > 1e-9 for g in gradient(loss, module)) for module in (game.encoder, game.decoder))
 
 
 def test_judge_scores_both_kinds_of_pair_in_one_pass():

@@ -18,7 +18,7 @@ from ali.session import Session
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> ali.Model:
-    return ali.Model.train("digits", out=tmp_path_factory.mktemp("runs") / "digits", width=32, depth=1, epochs=10)
+    return ali.Model.train("digits", out=tmp_path_factory.mktemp("runs") / "digits", latent=16, width=32, depth=1, epochs=10)
 
 
 @pytest.fixture(scope="module")

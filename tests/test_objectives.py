@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ali.networks import Discriminator
-from ali.objectives import OBJECTIVES, gradient_penalty, hinge, minimax, nonsaturating, relativistic
+from ali.objectives import OBJECTIVES, contrastive, gradient_penalty, hinge, minimax, nonsaturating, relativistic
 from ali.table import build, linear
 
 
@@ -217,3 +217,13 @@ def test_penalty_judges_each_pair_on_its_own():
     D, (x, z) = mlp(), pairs()
     each = torch.stack([gradient_penalty(D, x[i : i + 1], z[i : i + 1]) for i in range(len(x))])
     torch.testing.assert_close(gradient_penalty(D, x, z), each.mean())
+
+
+def test_contrast_knows_only_directions_and_has_its_closed_form():
+    # Partners alike, all others at right angles: each softmax has 1 / tau once and 0 otherwise.
+    a = torch.eye(4, dtype=torch.float64)
+    assert contrastive(a, 7 * a, temperature=0.5).item() == pytest.approx(math.log(1 + 3 * math.exp(-2)))
+    assert contrastive(a, torch.ones_like(a)).item() == pytest.approx(math.log(4))  # nothing to tell partners by
+    torch.manual_seed(0)
+    a, b = torch.randn(9, 5), torch.randn(9, 5)
+    assert contrastive(a, b).item() == pytest.approx(contrastive(b, 3 * a).item(), rel=1e-5)

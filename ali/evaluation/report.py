@@ -53,7 +53,11 @@ LINES: dict[str, tuple[str, str, str]] = {
     "tstr_ratio": ("synthetic / real", ".2f", "of these scores; 1 is perfect"),
     "q_z": ("q(z) against p(z)", ".3f", "sliced Wasserstein distance of the codes of training rows to the prior"),
     "q_z_floor": ("q(z) against p(z), floor", ".3f", "the same for as many draws from the prior itself"),
-    "nn_codes": ("1-NN on codes", ".1%", "held-out rows classified by their nearest training row, by code mean"),
+    "nn_codes": (
+        "1-NN on codes",
+        ".1%",
+        "held-out rows classified by their nearest training row, by code mean (dimension: that of PCA above)",
+    ),
     "nn_pixels": ("1-NN on raw rows", ".1%", "the same on the rows themselves"),
     "modes": ("modes, the paper's count", ".0f", "components that are nearest to any of 10,000 samples: nearly blind"),
     "modes_strict": ("modes, strict", ".0f", "components with at least 20 % of their share of high-quality samples"),

@@ -17,6 +17,9 @@ References:
     | Dumoulin et al., Adversarially Learned Inference, ICLR 2017, Algorithm 1 (arXiv:1606.00704)
     | Li et al., ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, 2017: the cycle (arXiv:1709.01215)
     | Mescheder et al., Which Training Methods for GANs do actually Converge, 2018: the penalty (arXiv:1801.04406)
+    | Karras et al., Analyzing and Improving the Image Quality of StyleGAN, 2020: a penalty on some steps only (arXiv:1912.04958)
+    | Chen et al., InfoGAN, 2016: the likelihood of codes (arXiv:1606.03657)
+    | Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, 2020 (arXiv:2002.05709)
 """
 
 from __future__ import annotations
@@ -26,15 +29,20 @@ __all__ = ["ALI", "Terms"]
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ali.data.source import Batch
-from ali.distributions import Distribution, StandardNormal
+from ali.distributions import DiagonalNormal, Distribution, StandardNormal
+from ali.errors import AliError
 from ali.games.game import Game, judge, reconstruction_score
 from ali.networks import Conditional
-from ali.objectives import Objective, annealed, check_penalty, nonsaturating, r1_and_r2
+from ali.objectives import Objective, annealed, check_penalty, contrastive, nonsaturating, r1_and_r2
+from ali.views import moved
+
+LOG_SIGMA = -2.5  # codes are never thought to be known better than this, or one batch could outweigh all others
 
 
 @dataclass(frozen=True)
@@ -47,12 +55,20 @@ class Terms:
         cycle: weight :math:`\lambda_x` of the reconstruction error :math:`\|x - G_x(\hat z)\|^2`, mean over x's components.
         regression: weight :math:`\lambda_z` of the code's error :math:`\|z - G_z(\tilde x)\|^2`, mean over z's components. Only
             the encoder learns from it: with a gradient into the decoder, samples get worse.
+        penalty_every: the penalty is taken on one of so many steps, drawn at random, at so many times its weight; 1: on each.
+        likelihood: weight of :math:`-\log q(z | \tilde x)`, mean over z's components, up to a constant. A Gaussian encoder's
+            :math:`\sigma` becomes what it does not know of z; the error of ``regression`` wants it to be 0.
+        contrast: weight of :func:`ali.objectives.contrastive` between the code means of rows and of moved copies of them
+            (:func:`ali.views.moved`), images alone; the copies then also take part in ``cycle``.
     """
 
     penalty: float = 0.0
     penalty_end: float | None = None
     cycle: float = 0.0
     regression: float = 0.0
+    penalty_every: int = 1
+    likelihood: float = 0.0
+    contrast: float = 0.0
 
     def add(
         self,
@@ -73,18 +89,38 @@ class Terms:
             encoder, decoder, discriminator: of x, of z, and of all pairs at once, those of the encoder first.
         """
         (loss_d, loss_g), (x, z_hat), (x_tilde, z) = losses, pair_q, pair_p
-        if self.penalty:
-            gamma = annealed(self.penalty, self.penalty if self.penalty_end is None else self.penalty_end, progress)
+        if self.penalty and (self.penalty_every == 1 or torch.rand(()) * self.penalty_every < 1):
+            gamma = self.penalty_every * annealed(self.penalty, self.penalty if self.penalty_end is None else self.penalty_end, progress)
             loss_d = loss_d + gamma * r1_and_r2(discriminator, pair_q, pair_p)
         if self.cycle:
             loss_g = loss_g + self.cycle * F.mse_loss(decoder(z_hat).rsample(), x)
         if self.regression:
             loss_g = loss_g + self.regression * F.mse_loss(encoder(x_tilde.detach()).rsample(), z)
+        if self.likelihood:
+            loss_g = loss_g + self.likelihood * _surprise(encoder(x_tilde.detach()), z)
+        if self.contrast:
+            loss_g = loss_g + self._views(x, encoder, decoder)
         return loss_d, loss_g
+
+    def _views(self, x: Tensor, encoder: Callable[[Tensor], Distribution], decoder: Callable[[Tensor], Distribution]) -> Tensor:
+        if x.ndim != 4:
+            raise AliError("contrast is for images, which can be moved: leave it 0 for rows of numbers")
+        copy = moved(x)
+        q = encoder(copy)
+        loss = self.contrast * contrastive(encoder(x).mean, q.mean)
+        return loss + self.cycle * F.mse_loss(decoder(q.rsample()).rsample(), copy) if self.cycle else loss
+
+
+def _surprise(q: Distribution, z: Tensor) -> Tensor:
+    r""":math:`\frac1d \sum_i \frac12 ((z_i - \mu_i) / \sigma_i)^2 + \log \sigma_i`; :math:`\sigma = 1` of other families."""
+    if not isinstance(q, DiagonalNormal):
+        return 0.5 * F.mse_loss(q.rsample(), z)
+    log_sigma = q.log_sigma.clamp(min=LOG_SIGMA)
+    return (0.5 * ((z - q.mu) * (-log_sigma).exp()) ** 2 + log_sigma).mean()
 
 
 class ALI(Game):
-    r"""The game of Algorithm 1, with three optional terms that the paper does not have (all 0: the paper).
+    r"""The game of Algorithm 1, with optional terms that the paper does not have (all 0: the paper).
 
     Arguments:
         encoder: q(z | x), also written :math:`G_z`.
@@ -92,7 +128,7 @@ class ALI(Game):
         discriminator: D(x, z), returns logits.
         prior: p(z).
         objective: what the two players want of D's logits (:mod:`ali.objectives`).
-        penalty, penalty_end, cycle, regression: as for :class:`Terms`.
+        penalty, penalty_end, cycle, regression, penalty_every, likelihood, contrast: as for :class:`Terms`.
         schedule: rounds of players (:class:`ali.games.game.Game`).
         apart: D sees encoder pairs and decoder pairs in a pass each, another model under batch normalisation (:func:`judge`).
         scorer: (encoder, decoder, discriminator, x) to an anomaly score (:func:`ali.games.game.reconstruction_score`).
@@ -118,11 +154,14 @@ class ALI(Game):
         schedule: tuple[tuple[str, ...], ...] = (("discriminator", "generator"),),
         apart: bool = False,
         scorer: Callable[[Conditional, Conditional, nn.Module, Tensor], Tensor] = reconstruction_score,
+        penalty_every: int = 1,
+        likelihood: float = 0.0,
+        contrast: float = 0.0,
     ):
         super().__init__()
         self.encoder, self.decoder, self.discriminator, self.prior = encoder, decoder, discriminator, prior
         self.objective, self.schedule, self.apart, self.scorer = objective, schedule, apart, scorer
-        self.terms = Terms(penalty, penalty_end, cycle, regression)
+        self.terms = Terms(penalty, penalty_end, cycle, regression, penalty_every, likelihood, contrast)
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
         check_penalty(discriminator, penalty, penalty if penalty_end is None else penalty_end)
 
