@@ -33,6 +33,7 @@ def shared(
     batch_size: int = 64,
     epochs: int = 50,
     ema: float = 0.998,
+    scale: float = 1.0,
 ) -> None:
     """The arguments that every recipe takes.
 
@@ -51,6 +52,7 @@ def shared(
         batch_size: rows per step.
         epochs: passes over the training rows.
         ema: decay of the moving average of the weights, per step; 0 for none.
+        scale: factor on the standard deviation of the initial weights.
     """
 
 

@@ -28,6 +28,7 @@ def ali(
     cycle: float = 20.0,
     regression: float = 1.0,
     schedule: Literal["simultaneous", "alternating"] = "simultaneous",
+    lazy: int = 1,
 ) -> Run:
     """Adversarially learned inference (Dumoulin et al. 2017).
 
@@ -39,12 +40,14 @@ def ali(
         cycle: weight of the reconstruction error in x (mean square); 0 for none.
         regression: weight of the code error in z (mean square, encoder only); 0 for none.
         schedule: simultaneous (Algorithm 1) or alternating steps of D and of the generators.
+        lazy: the penalty is taken on one of so many steps, at so many times its weight: cheaper, as good; 1: on each.
     """
     from ali import games
 
     make: Callable[..., Game] = games.BiGAN if encoder == "deterministic" else games.ALI
     options = of_pairs(objective, penalty, penalty_end, cycle, regression, schedule)
-    return parts.run(make(parts.encoder(encoder), parts.decoder(), parts.discriminator(), parts.prior, **options))
+    in_range("lazy", lazy, 1)
+    return parts.run(make(parts.encoder(encoder), parts.decoder(), parts.discriminator(), parts.prior, lazy=lazy, **options))
 
 
 def of_pairs(objective: str, penalty: float, penalty_end: float | None, cycle: float, regression: float, schedule: str) -> dict[str, Any]:

@@ -49,7 +49,8 @@ class Parts:
 
     def __post_init__(self):
         given = self.given
-        in_range("lr", given["lr"], 0, open=True)
+        for name in ("lr", "scale"):
+            in_range(name, given[name], 0, open=True)
         for name in ("beta1", "beta2", "ema"):
             in_range(name, given[name], 0, 1)
         for name in ("latent", "width", "depth", "epochs"):
@@ -291,10 +292,11 @@ class Parts:
     @property
     def _options(self) -> dict[str, Any]:
         """What a table leaves to ``build``."""
+        scale = self.given["scale"]
         if self.given["networks"] in TABLES:
             rows = import_module(f"ali.tables.{self.given['networks']}")
-            return {"sigma": rows.SIGMA, "slope": rows.SLOPE, "pieces": rows.PIECES}
-        return {"sigma": 0.01, "slope": 0.1} if self.paper else {"sigma": None, "gain": 0.6, "slope": 0.2}
+            return {"sigma": scale * rows.SIGMA, "slope": rows.SLOPE, "pieces": rows.PIECES}
+        return {"sigma": scale * 0.01, "slope": 0.1} if self.paper else {"sigma": None, "gain": scale * 0.6, "slope": 0.2}
 
     def _rows(self, outputs: int, output: str | None = None) -> Rows:
         """A table of the paper or generic rows, the encoder's last one with so many outputs, the decoder's with such an output."""
