@@ -9,7 +9,7 @@ why a run that is stopped anywhere and resumed ends with the same weights, bit f
 
 from __future__ import annotations
 
-__all__ = ["Step", "constant", "hold_then_cosine", "play"]
+__all__ = ["Step", "constant", "hold_then_cosine", "play", "warm_hold_cosine"]
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +39,11 @@ def constant(progress: float) -> float:
 def hold_then_cosine(progress: float) -> float:
     """Full learning rate for the first half, then half a cosine down to 1 %."""
     return 1.0 if progress < 0.5 else 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (2 * progress - 1)))
+
+
+def warm_hold_cosine(progress: float) -> float:
+    """The same after a straight rise over the first 2 %."""
+    return min(1.0, 0.01 + progress / 0.02) * hold_then_cosine(progress)
 
 
 def play(

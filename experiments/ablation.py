@@ -60,7 +60,8 @@ def other(
 ) -> Run:
     """ALI with other networks than the package's."""
     discriminator = parts.discriminator()
-    if what == "spectral":
+    if what == "spectral":  # with weight normalisation, a weight's size, and so the largest singular value, means nothing
+        discriminator = Parts(parts.spec, parts.given | {"weight_norm": False}).discriminator()
         layers.spectral(discriminator)
     if what == "packed":
         # Two equal logits: the slope of their sum is twice that of one, its square four times, spread over twice the rows.
@@ -95,6 +96,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "spectral normalisation in D": {"recipe": other, "what": "spectral"},
     "spectral normalisation, no penalty": {"recipe": other, "what": "spectral", "penalty": 0.0, "penalty_end": None},
     "packing two pairs": {"recipe": other, "what": "packed"},
+    "no weight normalisation": {"weight_norm": False, "lr": 4e-3, "beta1": 0.1},
     "learning rate 1e-3": {"lr": 1e-3},
     "beta1 0.5": {"beta1": 0.5},
 }

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -269,6 +270,15 @@ def test_penalty_stays_where_it_is_without_an_end(xz):
     x, z = xz
     game = Line(u=3.0, v=4.0).game(z, objective=indifferent, penalty=0.5)
     assert [losses(game, x, progress)["discriminator"].item() for progress in (0.0, 0.4, 1.0)] == pytest.approx([12.5] * 3, rel=1e-12)
+
+
+def test_a_lazy_penalty_is_on_some_steps_only_and_the_same_on_average(xz):
+    x, z = xz
+    game = Line(u=3.0, v=4.0).game(z, objective=indifferent, penalty=0.5, lazy=4)
+    torch.manual_seed(0)
+    lost = [losses(game, x, 0.0)["discriminator"].item() for _ in range(2000)]
+    assert set(np.round(lost, 6)) == {0.0, 50.0}
+    assert np.mean(lost) == pytest.approx(12.5, rel=0.1)  # a standard error is 4 %
 
 
 def test_judge_scores_both_kinds_of_pair_in_one_pass():

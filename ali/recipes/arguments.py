@@ -34,6 +34,7 @@ def shared(
     epochs: int = 50,
     ema: float = 0.998,
     scale: float = 1.0,
+    weight_norm: bool = False,
 ) -> None:
     """The arguments that every recipe takes.
 
@@ -53,6 +54,8 @@ def shared(
         epochs: passes over the training rows.
         ema: decay of the moving average of the weights, per step; 0 for none.
         scale: factor on the standard deviation of the initial weights.
+        weight_norm: units with a direction and a length, learned apart (mlp, modern face): then neither scale nor lr nor beta1
+            matter much. lr is that of the directions, and is warmed up.
     """
 
 

@@ -29,6 +29,7 @@ Dropout = tuple[float, float] | None
 TABLES = ("mixture", "cifar10", "svhn", "celeba", "tiny_imagenet", "dcgan")  # published ones, in ali/tables/
 
 
+PACE = 4e-3  # learning rate of lengths and biases under weight normalisation, whatever that of the directions is
 SIGMA_BOUND = 2.0  # largest log sigma of a Gaussian conditional; codes have about unit variance
 
 
@@ -280,7 +281,8 @@ class Parts:
             )
             for player in game.players
         }
-        rate = rate or (train.constant if self.paper else train.hold_then_cosine)
+        modern = train.warm_hold_cosine if given["weight_norm"] else train.hold_then_cosine
+        rate = rate or (train.constant if self.paper else modern)
         return Run(game, dict(optimizers), given["batch_size"], given["epochs"], rate, given["ema"], labelled)
 
     def _gaussian(self, network: nn.Module, log_sigma_0: float) -> Conditional:
@@ -296,7 +298,8 @@ class Parts:
         if self.given["networks"] in TABLES:
             rows = import_module(f"ali.tables.{self.given['networks']}")
             return {"sigma": scale * rows.SIGMA, "slope": rows.SLOPE, "pieces": rows.PIECES}
-        return {"sigma": scale * 0.01, "slope": 0.1} if self.paper else {"sigma": None, "gain": scale * 0.6, "slope": 0.2}
+        pace = {"pace": PACE / self.given["lr"]} if self.given["weight_norm"] and self.given["networks"] == "mlp" else {}
+        return {"sigma": scale * 0.01, "slope": 0.1} if self.paper else {"sigma": None, "gain": scale * 0.6, "slope": 0.2, **pace}
 
     def _rows(self, outputs: int, output: str | None = None) -> Rows:
         """A table of the paper or generic rows, the encoder's last one with so many outputs, the decoder's with such an output."""
