@@ -56,12 +56,11 @@ class BatchNormalised(Parts):
 
 @recipe()
 def other(
-    parts: Parts, *, penalty: float = 0.1, penalty_end: float | None = None, cycle: float = 1.0, lazy: int = 1, what: str = "none"
+    parts: Parts, *, penalty: float = 0.1, penalty_end: float | None = None, cycle: float = 1.0, thin: int = 1, what: str = "none"
 ) -> Run:
     """ALI with other networks than the package's."""
     discriminator = parts.discriminator()
-    if what == "spectral":  # with weight normalisation, a weight's size, and so the largest singular value, means nothing
-        discriminator = Parts(parts.spec, parts.given | {"weight_norm": False}).discriminator()
+    if what == "spectral":
         layers.spectral(discriminator)
     if what == "packed":
         # Two equal logits: the slope of their sum is twice that of one, its square four times, spread over twice the rows.
@@ -70,7 +69,7 @@ def other(
         discriminator = Packed(wide.discriminator())
     if what == "batch_norm":
         parts = BatchNormalised(parts.spec, parts.given)
-    terms = {"penalty": penalty, "penalty_end": penalty_end, "cycle": cycle, "regression": 1.0, "lazy": lazy}
+    terms = {"penalty": penalty, "penalty_end": penalty_end, "cycle": cycle, "regression": 1.0, "thin": thin}
     game = games.ALI(parts.encoder(), parts.decoder(), discriminator, parts.prior, objectives.relativistic, **terms)
     return parts.run(game)
 
@@ -80,7 +79,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "non-saturating objective": {"objective": "nonsaturating"},
     "hinge objective": {"objective": "hinge"},
     "no average of the weights": {"ema": 0.0},
-    "penalty on every step": {"lazy": 1},
+    "penalty on all rows": {"thin": 1},
     "no penalty": {"penalty": 0.0, "penalty_end": None},
     "penalty constant at its start": {"penalty_end": None},
     "penalty constant at its end": {"penalty": 0.0025, "penalty_end": None},
@@ -96,7 +95,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "spectral normalisation in D": {"recipe": other, "what": "spectral"},
     "spectral normalisation, no penalty": {"recipe": other, "what": "spectral", "penalty": 0.0, "penalty_end": None},
     "packing two pairs": {"recipe": other, "what": "packed"},
-    "no weight normalisation": {"weight_norm": False, "lr": 4e-3, "beta1": 0.1},
+    "weight normalisation": {"weight_norm": True},
     "learning rate 1e-3": {"lr": 1e-3},
     "beta1 0.5": {"beta1": 0.5},
 }

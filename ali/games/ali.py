@@ -17,7 +17,6 @@ References:
     | Dumoulin et al., Adversarially Learned Inference, ICLR 2017, Algorithm 1 (arXiv:1606.00704)
     | Li et al., ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, 2017: the cycle (arXiv:1709.01215)
     | Mescheder et al., Which Training Methods for GANs do actually Converge, 2018: the penalty (arXiv:1801.04406)
-    | Karras et al., Analyzing and Improving the Image Quality of StyleGAN, 2020: a penalty on some steps only (arXiv:1912.04958)
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ __all__ = ["ALI", "Terms"]
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -49,14 +47,14 @@ class Terms:
         cycle: weight :math:`\lambda_x` of the reconstruction error :math:`\|x - G_x(\hat z)\|^2`, mean over x's components.
         regression: weight :math:`\lambda_z` of the code's error :math:`\|z - G_z(\tilde x)\|^2`, mean over z's components. Only
             the encoder learns from it: with a gradient into the decoder, samples get worse.
-        lazy: the penalty is taken on one of so many steps, drawn at random, at so many times its weight; 1: on each.
+        thin: the penalty is taken on the first of so many parts of the batch, as an estimate of that on all; 1: on all.
     """
 
     penalty: float = 0.0
     penalty_end: float | None = None
     cycle: float = 0.0
     regression: float = 0.0
-    lazy: int = 1
+    thin: int = 1
 
     def add(
         self,
@@ -77,9 +75,10 @@ class Terms:
             encoder, decoder, discriminator: of x, of z, and of all pairs at once, those of the encoder first.
         """
         (loss_d, loss_g), (x, z_hat), (x_tilde, z) = losses, pair_q, pair_p
-        if self.penalty and (self.lazy == 1 or torch.rand(()) * self.lazy < 1):
-            gamma = self.lazy * annealed(self.penalty, self.penalty if self.penalty_end is None else self.penalty_end, progress)
-            loss_d = loss_d + gamma * r1_and_r2(discriminator, pair_q, pair_p)
+        if self.penalty:
+            gamma = annealed(self.penalty, self.penalty if self.penalty_end is None else self.penalty_end, progress)
+            some = slice(-(-len(x) // self.thin))
+            loss_d = loss_d + gamma * r1_and_r2(discriminator, (x[some], z_hat[some]), (x_tilde[some], z[some]))
         if self.cycle:
             loss_g = loss_g + self.cycle * F.mse_loss(decoder(z_hat).rsample(), x)
         if self.regression:
@@ -96,7 +95,7 @@ class ALI(Game):
         discriminator: D(x, z), returns logits.
         prior: p(z).
         objective: what the two players want of D's logits (:mod:`ali.objectives`).
-        penalty, penalty_end, cycle, regression, lazy: as for :class:`Terms`.
+        penalty, penalty_end, cycle, regression, thin: as for :class:`Terms`.
         schedule: rounds of players (:class:`ali.games.game.Game`).
         scorer: (encoder, decoder, discriminator, x) to an anomaly score (:func:`ali.games.game.reconstruction_score`).
 
@@ -120,12 +119,12 @@ class ALI(Game):
         regression: float = 0.0,
         schedule: tuple[tuple[str, ...], ...] = (("discriminator", "generator"),),
         scorer: Callable[[Conditional, Conditional, nn.Module, Tensor], Tensor] = reconstruction_score,
-        lazy: int = 1,
+        thin: int = 1,
     ):
         super().__init__()
         self.encoder, self.decoder, self.discriminator, self.prior = encoder, decoder, discriminator, prior
         self.objective, self.schedule, self.scorer = objective, schedule, scorer
-        self.terms = Terms(penalty, penalty_end, cycle, regression, lazy)
+        self.terms = Terms(penalty, penalty_end, cycle, regression, thin)
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
         check_penalty(discriminator, penalty, penalty if penalty_end is None else penalty_end)
 

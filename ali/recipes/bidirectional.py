@@ -28,7 +28,7 @@ def ali(
     cycle: float = 20.0,
     regression: float = 1.0,
     schedule: Literal["simultaneous", "alternating"] = "simultaneous",
-    lazy: int = 1,
+    thin: int = 1,
 ) -> Run:
     """Adversarially learned inference (Dumoulin et al. 2017).
 
@@ -40,14 +40,14 @@ def ali(
         cycle: weight of the reconstruction error in x (mean square); 0 for none.
         regression: weight of the code error in z (mean square, encoder only); 0 for none.
         schedule: simultaneous (Algorithm 1) or alternating steps of D and of the generators.
-        lazy: the penalty is taken on one of so many steps, at so many times its weight: cheaper, as good; 1: on each.
+        thin: the penalty is taken on one of so many rows of a batch: cheaper; 1: on all.
     """
     from ali import games
 
     make: Callable[..., Game] = games.BiGAN if encoder == "deterministic" else games.ALI
     options = of_pairs(objective, penalty, penalty_end, cycle, regression, schedule)
-    in_range("lazy", lazy, 1)
-    return parts.run(make(parts.encoder(encoder), parts.decoder(), parts.discriminator(), parts.prior, lazy=lazy, **options))
+    in_range("thin", thin, 1)
+    return parts.run(make(parts.encoder(encoder), parts.decoder(), parts.discriminator(), parts.prior, thin=thin, **options))
 
 
 def of_pairs(objective: str, penalty: float, penalty_end: float | None, cycle: float, regression: float, schedule: str) -> dict[str, Any]:

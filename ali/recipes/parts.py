@@ -10,6 +10,7 @@ __all__ = ["TABLES", "Parts"]
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -52,7 +53,7 @@ class Parts:
         given = self.given
         for name in ("lr", "scale"):
             in_range(name, given[name], 0, open=True)
-        for name in ("beta1", "beta2", "ema"):
+        for name in ("beta1", "beta2", "ema", "hold"):
             in_range(name, given[name], 0, 1)
         for name in ("latent", "width", "depth", "epochs"):
             in_range(name, given[name], 1)
@@ -282,7 +283,7 @@ class Parts:
             for player in game.players
         }
         modern = train.warm_hold_cosine if given["weight_norm"] else train.hold_then_cosine
-        rate = rate or (train.constant if self.paper else modern)
+        rate = rate or (train.constant if self.paper else partial(modern, hold=given["hold"]))
         return Run(game, dict(optimizers), given["batch_size"], given["epochs"], rate, given["ema"], labelled)
 
     def _gaussian(self, network: nn.Module, log_sigma_0: float) -> Conditional:
