@@ -82,7 +82,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "penalty on all rows": {"thin": 1},
     "no penalty": {"penalty": 0.0, "penalty_end": None},
     "penalty constant at its start": {"penalty_end": None},
-    "penalty constant at its end": {"penalty": 0.0025, "penalty_end": None},
+    "penalty constant at its end": {"penalty": 0.001, "penalty_end": None},
     "alternating steps": {"schedule": "alternating"},
     "no cycle": {"cycle": 0.0},
     "no code regression": {"regression": 0.0},

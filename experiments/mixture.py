@@ -1,4 +1,4 @@
-"""ALI's modern face on the mixture of 25 Gaussians (section 4.5), with its default length or a quarter of it.
+"""ALI's modern face on the mixture of 25 Gaussians (section 4.5), with its default length or a third of it.
 
 python -m experiments.mixture --seeds 10 [--quick]
 """
