@@ -104,7 +104,8 @@ ARMS: dict[str, dict[str, Any]] = {
 def measure(arm: dict[str, Any], seed: int, epochs: int, folder: Path) -> dict[str, float]:
     """Train one arm, and look at what it can do."""
     start = time.process_time()
-    model = ali.Model.train("mixture", out=folder, seed=seed, **(QUICK | {"epochs": epochs} | arm))
+    options: dict[str, Any] = QUICK | {"epochs": epochs} | arm
+    model = ali.Model.train("mixture", out=folder, seed=seed, **options)
     seconds = time.process_time() - start
     return ali.evaluate(model, mixture(), seed=seed) | {"seconds": seconds}
 

@@ -11,6 +11,7 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from experiments.record import mean_and_spread, record
 MEASURES = {"modes_strict": ".1f", "high_quality": ".1%", "reverse_kl": ".4f", "same_mode": ".2%", "q_z": ".3f", "seconds": ".0f"}
 
 
-def draws(n: int) -> list[dict[str, float]]:
+def draws(n: int) -> list[dict[str, Any]]:
     """Random hyperparameters, always the same."""
     random = np.random.default_rng(2017)
     return [
