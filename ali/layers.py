@@ -5,7 +5,7 @@ The faster ones are PyTorch's own by name, weights and result; each says what it
 
 from __future__ import annotations
 
-__all__ = ["Conv2d", "ConvTranspose2d", "Dropout", "Fourier", "Heads", "Maxout", "Residual", "UntiedBias", "spectral"]
+__all__ = ["Conv2d", "ConvTranspose2d", "Dropout", "Fourier", "Heads", "Maxout", "NormedLinear", "Residual", "UntiedBias", "spectral"]
 
 import torch
 import torch.nn.functional as F
@@ -166,6 +166,36 @@ class Fourier(nn.Module):
 
     def extra_repr(self) -> str:
         return f"frequencies={self.frequencies.tolist()}"
+
+
+class NormedLinear(nn.Linear):
+    r"""A fully connected layer whose units have a direction and a length, learned apart.
+
+    .. math:: u \mapsto c \, \Big( g_k \frac{v_k^\top u}{\|v_k\|} + b_k \Big)_k
+
+    The size of v does not matter, so neither does that of the initial weights; and under Adam v grows with every step, which turns
+    its direction ever less: a learning rate l works as :math:`1 / \sqrt{t + (v_0 / l)^2}` at step t, whatever it is, once
+    :math:`l \sqrt t` is large against the initial :math:`v_0`.
+
+    Arguments:
+        inputs, outputs: numbers.
+        length: initial :math:`c g_k`.
+        pace: c, a constant; lengths and biases move so many times as fast as a learning rate says.
+
+    Source: Salimans and Kingma, Weight Normalization, 2016 (arXiv:1602.07868); the constant: Karras et al. 2018 (arXiv:1710.10196).
+    """
+
+    def __init__(self, inputs: int, outputs: int, length: float = 1.0, pace: float = 1.0):
+        super().__init__(inputs, outputs)
+        nn.init.zeros_(self.bias)
+        self.gain, self.pace = nn.Parameter(torch.full((outputs, 1), length / pace)), pace
+
+    def forward(self, input: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
+        # What torch.nn.utils.parametrizations.weight_norm calls, too: one kernel.
+        return F.linear(input, torch._weight_norm(self.weight, self.pace * self.gain, 0), self.pace * self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, pace={self.pace:g}"
 
 
 class Heads(nn.Module):

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from ali import layers
 
+SMALL = 0.1  # initial weights of units with directions of their own, in those that He et al. 2015 give
+
 Nonlinearity = Literal["lrelu", "relu", "maxout", "linear", "sigmoid", "tanh"]
 
 
@@ -117,6 +119,7 @@ def build(
     pieces: int = 2,
     untied: bool = False,
     logits: bool = False,
+    pace: float | None = None,
     eps: float = 1e-4,
     momentum: float = 0.05,
 ) -> Network:
@@ -133,6 +136,8 @@ def build(
         pieces: linear pieces per maxout unit; a row counts its maps after the maximum, as Table 3 does.
         untied: the last row has a bias per pixel instead of one per map (authors' code).
         logits: leave out the last row's sigmoid; the losses are written on logits (authors' code: softplus).
+        pace: fully connected layers without batch normalisation are :class:`ali.layers.NormedLinear`, with this constant, He's sizes
+            as initial lengths, and initial weights ``SMALL`` times He's, so that learning soon chooses their directions.
         eps: added to batch normalisation's variance (authors' code).
         momentum: weight of the newest batch in batch normalisation's running statistics (authors' code).
 
@@ -159,8 +164,13 @@ def build(
             continue
         maps = row.maps * (pieces if row.nonlinearity == "maxout" else 1)
         per_pixel = untied and last
-        layer = _layer(row, shape[0], maps, bias=not (row.batch_norm or per_pixel))
-        _initialise(layer, sigma, gain, shape)
+        if pace is not None and row.operation == "linear" and not (row.batch_norm or per_pixel):
+            # A unit of He et al. 2015 has length sqrt(2) on average.
+            layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d = layers.NormedLinear(shape[0], maps, 0.6 * math.sqrt(2), pace)
+            _initialise(layer, sigma, SMALL * gain, shape)
+        else:
+            layer = _layer(row, shape[0], maps, bias=not (row.batch_norm or per_pixel))
+            _initialise(layer, sigma, gain, shape)
         modules.append(layer)
         shape = (maps, *(_size(row, size) for size in shape[1:]))
         if min(shape) < 1:
@@ -179,9 +189,9 @@ def build(
         modules.append(nn.Flatten() if len(output) == 1 else nn.Unflatten(1, tuple(output)))
         shape = tuple(output)
     network = Network(*modules, input_shape=tuple(input), output_shape=shape)
-    for layer in network.modules():  # the faster layout of images, on CPUs as on GPUs
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            layer.weight.data = layer.weight.data.to(memory_format=torch.channels_last)
+    for module in network.modules():  # the faster layout of images, on CPUs as on GPUs
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.weight.data = module.weight.data.to(memory_format=torch.channels_last)
     return network
 
 

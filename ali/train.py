@@ -9,7 +9,7 @@ why a run that is stopped anywhere and resumed ends with the same weights, bit f
 
 from __future__ import annotations
 
-__all__ = ["Step", "constant", "hold_then_cosine", "noise_seed", "play"]
+__all__ = ["Step", "constant", "hold_then_cosine", "noise_seed", "play", "warm_hold_cosine"]
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,9 +38,14 @@ def constant(progress: float) -> float:
     return 1.0
 
 
-def hold_then_cosine(progress: float) -> float:
-    """Full learning rate for the first half, then half a cosine down to 1 %."""
-    return 1.0 if progress < 0.5 else 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (2 * progress - 1)))
+def hold_then_cosine(progress: float, hold: float = 0.5) -> float:
+    """Full learning rate for a share of the training, then half a cosine down to 1 %."""
+    return 1.0 if progress < hold else 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - hold) / (1 - hold)))
+
+
+def warm_hold_cosine(progress: float, hold: float = 0.5) -> float:
+    """The same after a straight rise over the first 2 %."""
+    return min(1.0, 0.01 + progress / 0.02) * hold_then_cosine(progress, hold)
 
 
 def noise_seed(seed: int, step: int) -> int:

@@ -30,7 +30,7 @@ def right(seed: int, components: int) -> dict[str, float]:
     train = digits().train
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(train))
-    x, y = train.x[order].reshape(len(train), -1).astype(float), train.y[order]
+    x, y = train.x[order].reshape(len(train), -1).astype(float), np.asarray(train.y)[order]
     pca = PCA(components, random_state=0).fit(x[ASK:])
     z = pca.transform(x)
     white = z / z[ASK:].std(0)

@@ -8,6 +8,7 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import ali
 from ali import recipes
@@ -18,26 +19,30 @@ HIGHER_IS_BETTER = {"label_kept", "label_kept_ceiling", "nn_codes", "nn_pixels",
 HIGHER_IS_BETTER |= {"precision", "recall", "density", "coverage", "tstr", "trtr", "tstr_ratio"}
 
 
-def quality(dataset: str, title: str, about: str) -> None:
+def quality(dataset: str, title: str, about: str, quick: dict[str, Any] | None = None) -> None:
     """Parse the command line of an experiment and run it.
 
     Arguments:
         dataset: a name in ``ali.recipes.DATASETS``.
         title: of the section in ``experiments/README.md``.
         about: the experiment's docstring.
+        quick: arguments of a short training, for ``--quick``.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     entry = recipes.DATASETS[dataset]
     if entry.needs:
         parser.add_argument("path", help=entry.needs)
     parser.add_argument("--seeds", type=int, default=5, help="how many runs, seeds 0, 1, ...")
+    if quick:
+        parser.add_argument("--quick", action="store_true", help=f"a short training: {quick}")
     given = parser.parse_args()
+    short = quick if quick and given.quick else {}
     data = entry.open(getattr(given, "path", None))
     began, values, cpu = time.monotonic(), [], []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(given.seeds):
             start = time.process_time()
-            model = ali.Model.train(dataset, data, out=Path(folder) / str(seed), seed=seed)
+            model = ali.Model.train(dataset, data if entry.needs else None, out=Path(folder) / str(seed), seed=seed, **short)
             cpu.append(time.process_time() - start)
             values.append(ali.evaluate(model, data, seed=seed))
             print(f"seed {seed}:", {key: round(value, 4) for key, value in values[-1].items()}, f"{cpu[-1]:.0f} CPU s", flush=True)
@@ -50,4 +55,5 @@ def quality(dataset: str, title: str, about: str) -> None:
             table.append(f"| {name} | {mean_and_spread(every, form)} | {worst:{form}} | {words} |")
     table.append(f"| training time, CPU s | {mean_and_spread(cpu, '.0f')} | {max(cpu):.0f} | all threads together |")
     path = " PATH" if entry.needs else ""
-    record(title, f"python -m experiments.{dataset}{path} --seeds {given.seeds}", time.monotonic() - began, table)
+    title, flag = (f"{title}, quick", " --quick") if short else (title, "")
+    record(title, f"python -m experiments.{dataset}{path} --seeds {given.seeds}{flag}", time.monotonic() - began, table)

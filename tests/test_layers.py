@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ali import layers
-from ali.layers import Fourier, Maxout, UntiedBias
+from ali.layers import Fourier, Maxout, NormedLinear, UntiedBias
 
 
 @pytest.mark.parametrize("shape", [(3, 12), (3, 12, 5), (2, 6, 4, 3)])
@@ -137,3 +137,46 @@ def test_dropout_is_dropout(p, layout):
     assert torch.equal(dropout.eval()(a), a)
     strided = torch.rand(100, 80, 10)[:, ::2]
     assert abs((dropout.train()(strided) == 0).float().mean() - p) < 0.02
+
+
+def test_normed_linear_has_its_length_and_knows_no_size_of_its_weights():
+    torch.manual_seed(0)
+    layer, u = NormedLinear(5, 3, length=0.8, pace=4.0), torch.randn(7, 5)
+    with torch.no_grad():
+        layer.bias.copy_(torch.randn(3))
+    directions = layer.weight / layer.weight.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(layer(u), 0.8 * u @ directions.T + 4 * layer.bias)
+    before = layer(u).detach()
+    with torch.no_grad():
+        layer.weight.mul_(torch.tensor([[0.01], [1.0], [30.0]]))
+    torch.testing.assert_close(layer(u), before)
+
+
+def test_normed_linear_moves_at_its_own_pace_whatever_the_learning_rate():
+    torch.manual_seed(0)
+    u, wanted, ends = torch.randn(64, 4), torch.randn(64, 2), []
+    for lr in (1e-4, 1e-2):
+        torch.manual_seed(1)
+        layer = NormedLinear(4, 2, pace=4e-3 / lr)
+        layer.weight.requires_grad_(False)
+        adam = torch.optim.Adam([layer.gain, layer.bias], lr=lr)
+        for _ in range(20):
+            adam.zero_grad()
+            (layer(u) - wanted).square().mean().backward()
+            adam.step()
+        ends.append(layer(u).detach())
+    torch.testing.assert_close(*ends, rtol=1e-4, atol=1e-5)
+
+
+def test_the_slope_of_normed_layers_has_the_gradient_that_autograd_finds_for_the_formula():
+    torch.manual_seed(0)
+    layer, u = NormedLinear(3, 2, pace=2.0).double(), torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+
+    def by_formula(u: torch.Tensor) -> torch.Tensor:
+        return u @ (2 * layer.gain * layer.weight / layer.weight.norm(dim=1, keepdim=True)).T + 2 * layer.bias
+
+    found = []
+    for f in (layer, by_formula):  # what a gradient penalty asks for: derived by u, then by the weights
+        (slope,) = torch.autograd.grad(f(u).sin().sum(), u, create_graph=True)
+        found.append(torch.autograd.grad(slope.square().sum(), [layer.weight, layer.gain, layer.bias]))
+    torch.testing.assert_close(*found)

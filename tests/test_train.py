@@ -16,7 +16,7 @@ from ali.distributions import StandardNormal
 from ali.networks import Deterministic, Discriminator, Gaussian
 from ali.table import build
 from ali.tables import generic
-from ali.train import constant, hold_then_cosine, play
+from ali.train import constant, hold_then_cosine, play, warm_hold_cosine
 
 X, Z = 3, 2
 SIMULTANEOUS, ALTERNATING = (("discriminator", "generator"),), (("discriminator",), ("generator",))
@@ -197,6 +197,12 @@ def test_hold_then_cosine():
     assert (np.diff(rates) <= 0).all()
     assert (np.diff(rates[shares >= 0.5]) < 0).all()
     assert {constant(float(share)) for share in shares} == {1.0}
+
+
+def test_warm_hold_cosine_rises_and_then_is_the_same():
+    assert warm_hold_cosine(0.0) == pytest.approx(0.01, abs=1e-12)
+    assert warm_hold_cosine(0.01) == pytest.approx(0.51, abs=1e-12)
+    assert [warm_hold_cosine(share) for share in (0.02, 0.3, 0.6, 1.0)] == [hold_then_cosine(share) for share in (0.02, 0.3, 0.6, 1.0)]
 
 
 class Downhill(games.Game):

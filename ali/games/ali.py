@@ -29,7 +29,6 @@ __all__ = ["ALI", "Terms"]
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -55,7 +54,7 @@ class Terms:
         cycle: weight :math:`\lambda_x` of the reconstruction error :math:`\|x - G_x(\hat z)\|^2`, mean over x's components.
         regression: weight :math:`\lambda_z` of the code's error :math:`\|z - G_z(\tilde x)\|^2`, mean over z's components. Only
             the encoder learns from it: with a gradient into the decoder, samples get worse.
-        penalty_every: the penalty is taken on one of so many steps, drawn at random, at so many times its weight; 1: on each.
+        thin: the penalty is taken on the first of so many parts of the batch, as an estimate of that on all; 1: on all.
         likelihood: weight of :math:`-\log q(z | \tilde x)`, mean over z's components, up to a constant. A Gaussian encoder's
             :math:`\sigma` becomes what it does not know of z; the error of ``regression`` wants it to be 0.
         contrast: weight of :func:`ali.objectives.contrastive` between the code means of rows and of moved copies of them
@@ -66,7 +65,7 @@ class Terms:
     penalty_end: float | None = None
     cycle: float = 0.0
     regression: float = 0.0
-    penalty_every: int = 1
+    thin: int = 1
     likelihood: float = 0.0
     contrast: float = 0.0
 
@@ -89,9 +88,10 @@ class Terms:
             encoder, decoder, discriminator: of x, of z, and of all pairs at once, those of the encoder first.
         """
         (loss_d, loss_g), (x, z_hat), (x_tilde, z) = losses, pair_q, pair_p
-        if self.penalty and (self.penalty_every == 1 or torch.rand(()) * self.penalty_every < 1):
-            gamma = self.penalty_every * annealed(self.penalty, self.penalty if self.penalty_end is None else self.penalty_end, progress)
-            loss_d = loss_d + gamma * r1_and_r2(discriminator, pair_q, pair_p)
+        if self.penalty:
+            gamma = annealed(self.penalty, self.penalty if self.penalty_end is None else self.penalty_end, progress)
+            some = slice(-(-len(x) // self.thin))
+            loss_d = loss_d + gamma * r1_and_r2(discriminator, (x[some], z_hat[some]), (x_tilde[some], z[some]))
         if self.cycle:
             loss_g = loss_g + self.cycle * F.mse_loss(decoder(z_hat).rsample(), x)
         if self.regression:
@@ -128,7 +128,7 @@ class ALI(Game):
         discriminator: D(x, z), returns logits.
         prior: p(z).
         objective: what the two players want of D's logits (:mod:`ali.objectives`).
-        penalty, penalty_end, cycle, regression, penalty_every, likelihood, contrast: as for :class:`Terms`.
+        penalty, penalty_end, cycle, regression, thin, likelihood, contrast: as for :class:`Terms`.
         schedule: rounds of players (:class:`ali.games.game.Game`).
         apart: D sees encoder pairs and decoder pairs in a pass each, another model under batch normalisation (:func:`judge`).
         scorer: (encoder, decoder, discriminator, x) to an anomaly score (:func:`ali.games.game.reconstruction_score`).
@@ -154,14 +154,14 @@ class ALI(Game):
         schedule: tuple[tuple[str, ...], ...] = (("discriminator", "generator"),),
         apart: bool = False,
         scorer: Callable[[Conditional, Conditional, nn.Module, Tensor], Tensor] = reconstruction_score,
-        penalty_every: int = 1,
+        thin: int = 1,
         likelihood: float = 0.0,
         contrast: float = 0.0,
     ):
         super().__init__()
         self.encoder, self.decoder, self.discriminator, self.prior = encoder, decoder, discriminator, prior
         self.objective, self.schedule, self.apart, self.scorer = objective, schedule, apart, scorer
-        self.terms = Terms(penalty, penalty_end, cycle, regression, penalty_every, likelihood, contrast)
+        self.terms = Terms(penalty, penalty_end, cycle, regression, thin, likelihood, contrast)
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
         check_penalty(discriminator, penalty, penalty if penalty_end is None else penalty_end)
 

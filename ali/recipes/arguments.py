@@ -35,12 +35,14 @@ def shared(
     epochs: int = 50,
     ema: float = 0.998,
     scale: float = 1.0,
+    weight_norm: bool = False,
+    hold: float = 0.5,
 ) -> None:
     """The arguments that every recipe takes.
 
     Arguments:
         face: manner of the networks: "paper" (batch normalisation, dropout in D, weights N(0, sigma^2), constant learning
-            rate) or "modern" (no normalisation, He initialisation times 0.6, learning rate decayed over the second half).
+            rate) or "modern" (no normalisation, He initialisation times 0.6, learning rate decayed after ``hold``).
         networks: "mlp" fits any data, "conv" and "residual" any square images; the others are the paper's Tables 3 to 6, its mixture
             networks, and DCGAN's (no encoder).
         latent: dimension of z.
@@ -57,6 +59,9 @@ def shared(
         epochs: passes over the training rows.
         ema: decay of the moving average of the weights, per step; 0 for none.
         scale: factor on the standard deviation of the initial weights.
+        weight_norm: units with a direction and a length, learned apart (mlp, modern face): then neither scale nor lr nor beta1
+            matter much. lr is that of the directions, and is warmed up.
+        hold: share of the training at the full learning rate, before half a cosine down to 1 % (modern face).
     """
 
 

@@ -29,9 +29,9 @@ def ali(
     regression: float = 1.0,
     schedule: Literal["simultaneous", "alternating"] = "simultaneous",
     pairs: Literal["together", "apart"] = "together",
-    penalty_every: int = 1,
     likelihood: float = 0.0,
     contrast: float = 0.0,
+    thin: int = 1,
 ) -> Run:
     """Adversarially learned inference (Dumoulin et al. 2017).
 
@@ -45,18 +45,18 @@ def ali(
         schedule: simultaneous (Algorithm 1) or alternating steps of D and of the generators.
         pairs: D sees both kinds of pair together (the authors' code), or apart (most ports; cheaper). Two models if D has batch
             normalisation, as in Tables 4 to 6; else one.
-        penalty_every: the penalty is taken on one of so many steps, at so many times its weight: cheaper; 1: on each.
         likelihood: weight of minus the log density of samples' codes (gaussian): q(z | x) learns how much it does not know; 0 for none.
         contrast: weight of telling rows apart by their codes, moved copies being the same (images); 0 for none.
+        thin: the penalty is taken on one of so many rows of a batch: cheaper; 1: on all.
     """
     from ali import games
 
     make: Callable[..., Game] = games.BiGAN if encoder == "deterministic" else games.ALI
     options = of_pairs(objective, penalty, penalty_end, cycle, regression, schedule, pairs)
-    in_range("penalty_every", penalty_every, 1)
+    in_range("thin", thin, 1)
     for name, weight in (("likelihood", likelihood), ("contrast", contrast)):
         in_range(name, weight, 0)
-    options |= {"penalty_every": penalty_every, "likelihood": likelihood, "contrast": contrast}
+    options |= {"thin": thin, "likelihood": likelihood, "contrast": contrast}
     # A likelihood is to find sigma, and sees little of it from far below what it will be.
     e = parts.encoder(encoder, log_sigma_0=-1.0 if likelihood else None)
     return parts.run(make(e, parts.decoder(), parts.discriminator(), parts.prior, **options))

@@ -73,7 +73,7 @@ DATASETS: dict[str, Dataset] = {
         modern={"networks": "mlp", "latent": 16, "width": 256, "depth": 3, "lr": 2e-3, "beta1": 0.1, "epochs": 143},
         paper={"networks": "conv", "latent": 16, "width": 32, "epochs": 200},
         own={
-            "ali": {"latent": 32, "penalty_every": 4, "regression": 0.0, "likelihood": 0.3, "contrast": 1.0, "epochs": 150},
+            "ali": {"latent": 32, "thin": 4, "regression": 0.0, "likelihood": 0.3, "contrast": 1.0, "epochs": 150},
             "semi_supervised": {"networks": "conv", "width": 32, "lr": 2e-3, "epochs": 50},
             "k_plus_one": {"networks": "conv", "width": 32, "lr": 2e-3, "epochs": 50},
             "supervised": {"networks": "conv", "width": 32, "lr": 1e-3, "epochs": 15},
@@ -83,9 +83,9 @@ DATASETS: dict[str, Dataset] = {
         "points in the plane from 25 Gaussians on a grid (or rings, or spirals), generated",
         "mixtures:mixture",
         modern={
-            "networks": "mlp", "latent": 2, "width": 128, "depth": 3, "frequencies_x": (3, 6, 12, 25), "frequencies_z": (1, 2, 4, 8),
-            "penalty": 0.05, "penalty_end": 0.0025, "cycle": 1.0, "lr": 4e-3, "beta1": 0.1, "batch_size": 128,
-            "epochs": 8, "ema": 0.995,
+            "networks": "mlp", "latent": 2, "width": 128, "depth": 3, "frequencies_x": (3, 6, 12, 25, 50), "frequencies_z": (1, 2, 4, 8),
+            "penalty": 0.02, "penalty_end": 0.001, "thin": 4, "cycle": 1.0, "lr": 4e-3, "beta1": 0.1, "batch_size": 128,
+            "hold": 0.3, "epochs": 10, "ema": 0.995,
         },
         paper={"networks": "mixture", "encoder": "implicit", "latent": 2, "beta1": 0.2, "epochs": 200},
     ),
@@ -97,7 +97,7 @@ DATASETS: dict[str, Dataset] = {
         modern={
             "networks": "conv", "latent": 24, "width": 16, "penalty": 0.05, "lr": 2e-3, "epochs": 8,
         },
-        own={"ali": {"latent": 40, "penalty_every": 8, "regression": 0.0, "likelihood": 0.1, "contrast": 0.5, "epochs": 9}},
+        own={"ali": {"latent": 40, "thin": 8, "regression": 0.0, "likelihood": 0.1, "contrast": 0.5, "epochs": 9}},
         paper={"networks": "conv", "latent": 64, "width": 32, "epochs": 100},
     ),
     "cifar10": Dataset(

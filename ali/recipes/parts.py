@@ -10,6 +10,7 @@ __all__ = ["TABLES", "Parts"]
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +30,7 @@ Dropout = tuple[float, float] | None
 TABLES = ("mixture", "cifar10", "svhn", "celeba", "tiny_imagenet", "dcgan")  # published ones, in ali/tables/
 
 
+PACE = 4e-3  # learning rate of lengths and biases under weight normalisation, whatever that of the directions is
 SIGMA_BOUND = 2.0  # largest log sigma of a Gaussian conditional; codes have about unit variance
 
 
@@ -51,7 +53,7 @@ class Parts:
         given = self.given
         for name in ("lr", "scale"):
             in_range(name, given[name], 0, open=True)
-        for name in ("beta1", "beta2", "ema"):
+        for name in ("beta1", "beta2", "ema", "hold"):
             in_range(name, given[name], 0, 1)
         for name in ("latent", "width", "depth", "epochs"):
             in_range(name, given[name], 1)
@@ -293,7 +295,8 @@ class Parts:
             lr, betas = own.get(player, given["lr"]), (given["beta1"], given["beta2"])
             return torch.optim.Adam(games.parameters(game, player), lr=lr, betas=betas, fused=True)
 
-        rate = rate or (train.constant if self.paper else train.hold_then_cosine)
+        modern = train.warm_hold_cosine if given["weight_norm"] else train.hold_then_cosine
+        rate = rate or (train.constant if self.paper else partial(modern, hold=given["hold"]))
         return Run(game, Later(game.players, adam), given["batch_size"], given["epochs"], rate, given["ema"], labelled)
 
     def _gaussian(self, network: nn.Module, log_sigma_0: float) -> Conditional:
@@ -309,7 +312,8 @@ class Parts:
         if self.given["networks"] in TABLES:
             rows = import_module(f"ali.tables.{self.given['networks']}")
             return {"sigma": scale * rows.SIGMA, "slope": rows.SLOPE, "pieces": rows.PIECES}
-        return {"sigma": scale * 0.01, "slope": 0.1} if self.paper else {"sigma": None, "gain": scale * 0.6, "slope": 0.2}
+        pace = {"pace": PACE / self.given["lr"]} if self.given["weight_norm"] and self.given["networks"] == "mlp" else {}
+        return {"sigma": scale * 0.01, "slope": 0.1} if self.paper else {"sigma": None, "gain": scale * 0.6, "slope": 0.2, **pace}
 
     def _rows(self, outputs: int, output: str | None = None) -> Rows:
         """A table of the paper or generic rows, the encoder's last one with so many outputs, the decoder's with such an output."""
