@@ -1,4 +1,4 @@
-"""ALI on MNIST with its default length, some nine CPU minutes; the 10,000 test digits held out.
+"""ALI on MNIST with its default length, some eleven CPU minutes; the 10,000 test digits held out.
 
 The recipe was chosen on 2,000 of the training digits, held out for that, after fully connected networks had been measured here.
 
