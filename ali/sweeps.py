@@ -39,8 +39,8 @@ from ali import augment, layers, networks, table
 PER_ROW: list[type[nn.Module]] = [
     nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Dropout, nn.LeakyReLU, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.Flatten, nn.Unflatten,
     nn.Sequential, nn.ModuleList, nn.ModuleDict, parametrizations._SpectralNorm, parametrize.ParametrizationList,
-    layers.Conv2d, layers.ConvTranspose2d, layers.Dropout, layers.Fourier, layers.Heads, layers.Maxout, layers.NormedLinear, layers.Residual, layers.UntiedBias,
-    augment.Augment, nn.Identity, table.Network,
+    layers.Conv2d, layers.ConvTranspose2d, layers.Dropout, layers.Fourier, layers.Heads, layers.Maxout,
+    layers.NormedLinear, layers.Residual, layers.UntiedBias, augment.Augment, nn.Identity, table.Network,
     networks.Critic, networks.Discriminator, networks.Joined, networks.Ladder, networks.Unary,
 ]  # fmt: skip
 

@@ -78,6 +78,7 @@ class Terms:
         encoder: Callable[[Tensor], Distribution],
         decoder: Callable[[Tensor], Distribution],
         discriminator: Callable[[Tensor, Tensor], Tensor],
+        q: Distribution | None = None,
     ) -> tuple[Tensor, Tensor]:
         r"""The losses of both players with these terms.
 
@@ -86,6 +87,7 @@ class Terms:
             pair_q, pair_p: :math:`(x, \hat z)` and :math:`(\tilde x, z)`.
             progress: share of the training that is done.
             encoder, decoder, discriminator: of x, of z, and of all pairs at once, those of the encoder first.
+            q: the encoder's answer to x, if it is at hand.
         """
         (loss_d, loss_g), (x, z_hat), (x_tilde, z) = losses, pair_q, pair_p
         if self.penalty:
@@ -99,16 +101,18 @@ class Terms:
         if self.likelihood:
             loss_g = loss_g + self.likelihood * _surprise(encoder(x_tilde.detach()), z)
         if self.contrast:
-            loss_g = loss_g + self._views(x, encoder, decoder)
+            loss_g = loss_g + self._views(x, q or encoder(x), encoder, decoder)
         return loss_d, loss_g
 
-    def _views(self, x: Tensor, encoder: Callable[[Tensor], Distribution], decoder: Callable[[Tensor], Distribution]) -> Tensor:
+    def _views(
+        self, x: Tensor, q: Distribution, encoder: Callable[[Tensor], Distribution], decoder: Callable[[Tensor], Distribution]
+    ) -> Tensor:
         if x.ndim != 4:
             raise AliError("contrast is for images, which can be moved: leave it 0 for rows of numbers")
         copy = moved(x)
-        q = encoder(copy)
-        loss = self.contrast * contrastive(encoder(x).mean, q.mean)
-        return loss + self.cycle * F.mse_loss(decoder(q.rsample()).rsample(), copy) if self.cycle else loss
+        q_copy = encoder(copy)
+        loss = self.contrast * contrastive(q.mean, q_copy.mean)
+        return loss + self.cycle * F.mse_loss(decoder(q_copy.rsample()).rsample(), copy) if self.cycle else loss
 
 
 def _surprise(q: Distribution, z: Tensor) -> Tensor:
@@ -167,11 +171,12 @@ class ALI(Game):
 
     def losses(self, batch: Batch, progress: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
         x, z = batch.x, self.prior.sample(len(batch.x))  # x ~ q(x), z ~ p(z)
-        z_hat, x_tilde = self.encoder(x).rsample(), self.decoder(z).rsample()  # z_hat ~ q(z | x), x_tilde ~ p(x | z)
+        q = self.encoder(x)
+        z_hat, x_tilde = q.rsample(), self.decoder(z).rsample()  # z_hat ~ q(z | x), x_tilde ~ p(x | z)
         rho_q, rho_p = judge(self.discriminator, (x, z_hat), (x_tilde, z), self.apart)
         losses = self.objective(rho_q, rho_p)  # L_d and L_g of Algorithm 1
         # Beyond the paper: R1 + R2 (for D), l2 cycle in x, code regression with stopped gradient (for the generators).
-        loss_d, loss_g = self.terms.add(losses, (x, z_hat), (x_tilde, z), progress, self.encoder, self.decoder, self.discriminator)
+        loss_d, loss_g = self.terms.add(losses, (x, z_hat), (x_tilde, z), progress, self.encoder, self.decoder, self.discriminator, q)
         return {"discriminator": loss_d, "generator": loss_g}
 
     def encode(self, x: Float[Tensor, "n ..."]) -> Distribution:
