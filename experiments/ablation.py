@@ -16,7 +16,6 @@ import ali
 from ali import games, layers, objectives
 from ali.data.mixtures import mixture
 from ali.recipes import Parts, Run, recipe
-from experiments.mixture import QUICK
 from experiments.record import mean_and_spread, record
 
 MEASURES = {  # key: column, form
@@ -104,7 +103,7 @@ ARMS: dict[str, dict[str, Any]] = {
 def measure(arm: dict[str, Any], seed: int, epochs: int, folder: Path) -> dict[str, float]:
     """Train one arm, and look at what it can do."""
     start = time.process_time()
-    options: dict[str, Any] = QUICK | {"epochs": epochs} | arm
+    options: dict[str, Any] = {"epochs": epochs} | arm
     model = ali.Model.train("mixture", out=folder, seed=seed, **options)
     seconds = time.process_time() - start
     return ali.evaluate(model, mixture(), seed=seed) | {"seconds": seconds}
@@ -113,7 +112,7 @@ def measure(arm: dict[str, Any], seed: int, epochs: int, folder: Path) -> dict[s
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="how many runs of each, seeds 0, 1, ...")
-    parser.add_argument("--epochs", type=int, default=QUICK["epochs"], help="passes over the 100,000 training rows")
+    parser.add_argument("--epochs", type=int, default=4, help="passes over the 100,000 training rows")
     parser.add_argument("--only", nargs="*", choices=ARMS, default=list(ARMS), help="only these arms")
     given = parser.parse_args()
     began, lines = time.monotonic(), []
