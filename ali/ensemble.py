@@ -19,7 +19,6 @@ from ali.data.source import Data, stream
 from ali.errors import AliError
 from ali.log import Report
 from ali.process import threads
-from ali.recovery import TRIES
 from ali.session import Session, Stopped
 from ali.stacked import STACKING, Stacked
 
@@ -86,7 +85,7 @@ class Ensemble:
                     raise AliError(
                         f"{session.folder}: runs that are trained together have one {name}: here {other}, in {first.folder} {one}"
                     )
-            session.guard.tries = TRIES  # weights and moments are views of common ones: a run that goes astray ends, alone
+            session.guard.tied = True  # a run that goes astray ends, alone
         averages = [session.average for session in self.sessions if session.average is not None]
         self.stacked = Stacked([session.run for session in self.sessions], [session.config["seed"] for session in self.sessions], averages)
 

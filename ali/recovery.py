@@ -35,6 +35,7 @@ class Guard:
 
     def __init__(self, game: nn.Module, average: nn.Module | None, optimizers: Mapping[str, Optimizer], recovers: bool):
         self.game, self.average, self.optimizers, self.recovers = game, average, optimizers, recovers
+        self.tied = False  # is it trained together with others, so that its weights are not its own to replace?
         self.gauge: Gauge | None = None
         self.watch = Watch()
         self.values: dict[str, float] = {}  # measured last
@@ -46,7 +47,7 @@ class Guard:
 
     @property
     def can_go_back(self) -> bool:
-        return self.recovers and bool(self.best) and self.tries < TRIES
+        return self.recovers and not self.tied and bool(self.best) and self.tries < TRIES
 
     @property
     def networks(self) -> nn.Module:

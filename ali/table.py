@@ -15,6 +15,7 @@ from __future__ import annotations
 __all__ = ["Network", "Row", "build", "conv", "fourier", "linear", "residual", "tconv", "tresidual"]
 
 import math
+import os
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -143,6 +144,7 @@ def build(
 
     Raises:
         ValueError: the rows do not lead from ``input`` to ``output``; the message names the row.
+        MemoryError: a layer that could not be trained on this machine.
     """
     modules: list[nn.Module] = []
     shape = tuple(input)
@@ -211,7 +213,15 @@ def _residual(row: Row, shape: tuple[int, ...], sigma: float | None, gain: float
     return layers.Residual(branch, shortcut, row.stride)
 
 
+def _fits(weights: int) -> None:
+    """Refuse a layer before the machine goes down under it: training holds four numbers for each weight."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
+    if 16 * weights > memory:
+        raise MemoryError(f"a layer of {weights:,} weights")
+
+
 def _layer(row: Row, channels: int, maps: int, bias: bool) -> nn.Linear | nn.Conv2d | nn.ConvTranspose2d:
+    _fits(channels * maps * row.kernel**2)
     if row.operation == "linear":
         return nn.Linear(channels, maps, bias=bias)
     if row.operation == "tconv":

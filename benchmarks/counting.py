@@ -20,7 +20,7 @@ BOUNDS = {
     ("celeba", "apart"): 21_950,
     ("tiny_imagenet", "apart"): 3787,
 }
-KERNELS = {"svhn": 480}  # per step
+KERNELS = {"svhn": 550}  # per step; on a CPU, where dropout and maxout are faster as several
 PRODUCTS = ("conv", "mm", "linear", "attention", "bilinear", "mv", "dot")
 
 

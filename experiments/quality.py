@@ -35,15 +35,24 @@ def quality(dataset: str, title: str, about: str, quick: dict[str, Any] | None =
     parser.add_argument("--seeds", type=int, default=5, help="how many runs, seeds 0, 1, ...")
     if quick:
         parser.add_argument("--quick", action="store_true", help=f"a short training: {quick}")
+    parser.add_argument("--epochs", type=int, help="in place of the default length")
+    parser.add_argument("--together", action="store_true", help="train all runs at once; each run's time is its share")
     given = parser.parse_args()
-    short = quick if quick and given.quick else {}
+    said = (quick if quick and given.quick else {}) | ({"epochs": given.epochs} if given.epochs else {})
     data = entry.open(getattr(given, "path", None))
     began, values, cpu = time.monotonic(), [], []
     with tempfile.TemporaryDirectory() as folder:
+        rows, start, together = data if entry.needs else None, time.process_time(), []
+        if given.together:
+            together = ali.Model.train(dataset, rows, out=Path(folder) / "runs", runs=given.seeds, **said)
+            cpu = given.seeds * [(time.process_time() - start) / given.seeds]
         for seed in range(given.seeds):
-            start = time.process_time()
-            model = ali.Model.train(dataset, data if entry.needs else None, out=Path(folder) / str(seed), seed=seed, **short)
-            cpu.append(time.process_time() - start)
+            if together:
+                model = together[seed]
+            else:
+                start = time.process_time()
+                model = ali.Model.train(dataset, rows, out=Path(folder) / str(seed), seed=seed, **said)
+                cpu.append(time.process_time() - start)
             values.append(ali.evaluate(model, data, seed=seed))
             print(f"seed {seed}:", {key: round(value, 4) for key, value in values[-1].items()}, f"{cpu[-1]:.0f} CPU s", flush=True)
 
@@ -55,5 +64,8 @@ def quality(dataset: str, title: str, about: str, quick: dict[str, Any] | None =
             table.append(f"| {name} | {mean_and_spread(every, form)} | {worst:{form}} | {words} |")
     table.append(f"| training time, CPU s | {mean_and_spread(cpu, '.0f')} | {max(cpu):.0f} | all threads together |")
     path = " PATH" if entry.needs else ""
-    title, flag = (f"{title}, quick", " --quick") if short else (title, "")
-    record(title, f"python -m experiments.{dataset}{path} --seeds {given.seeds}{flag}", time.monotonic() - began, table)
+    flags = (
+        " --quick" * bool(quick and given.quick) + (f" --epochs {given.epochs}" if given.epochs else "") + " --together" * given.together
+    )
+    title += f"; {flags.strip()}" if flags else ""
+    record(title, f"python -m experiments.{dataset}{path} --seeds {given.seeds}{flags}", time.monotonic() - began, table)

@@ -25,6 +25,7 @@ from ali.data.source import Batch
 from ali.distributions import DiagonalNormal, StandardNormal
 from ali.networks import Conditional
 from ali.recipes import Parts, Run, Spec, recipe
+from ali.recipes.arguments import SHARED
 from ali.session import Session
 from experiments.record import mean_and_spread, record
 
@@ -47,7 +48,7 @@ def draw(n: int) -> tuple[Tensor, Tensor]:
 def infer(family: str, seed: int, steps: int = 3000) -> dict[str, float]:
     """Train an encoder of a family against the known decoder, and look at its posterior."""
     torch.manual_seed(seed)
-    given = {"face": "modern", "networks": "mlp", "latent": 1, "width": 64, "depth": 2, "frequencies_x": (), "frequencies_z": ()}
+    given = SHARED | {"face": "modern", "networks": "mlp", "latent": 1, "width": 64, "depth": 2, "frequencies_x": (), "frequencies_z": ()}
     given |= {"lr": 1e-3, "beta1": 0.5, "beta2": 0.99, "batch_size": 256, "epochs": 1, "ema": 0.0}
     parts = Parts(Spec((1,)), given)
     encoder = parts.encoder(family, log_sigma_0=0.0 if family == "gaussian" else None)
