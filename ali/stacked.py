@@ -211,7 +211,7 @@ class Noise(TorchFunctionMode):
         return torch.stack([func(own, generator=generator, **kwargs) for generator in self.generators], 1).flatten(0, 1)
 
     def _mean(self, values: Tensor) -> Float[Tensor, ""]:
-        if not values.dim() or len(values) % self.rows:
+        if not values.dim() or len(values) % len(self.generators):  # of all rows, of both kinds of pair, or of a share of either
             raise AliError(f"a mean of shape {tuple(values.shape)} is not one over rows: this game's runs are not trained together")
         each = values.unflatten(0, (-1, len(self.generators))).movedim(1, 0).flatten(1).mean(1)
         self.means.append((each.sum(), each.detach()))

@@ -64,6 +64,7 @@ CASES = {
     ("ali", "vector", "annealed"): {"penalty": 0.1, "penalty_end": 0.01, "schedule": "alternating"},
     ("ali", "vector", "seeds only"): {},
     ("ali", "vector", "implicit"): {"encoder": "implicit"},
+    ("ali", "vector", "thin"): {"penalty": 0.1, "thin": 2, "likelihood": 0.5},
     ("ali", "vector", "fourier"): {"frequencies_x": (1.0, 3.0), "frequencies_z": (2.0,)},
     ("gan", "vector", "separate"): {"separate": True, "schedule": "alternating"},
     ("vae", "image", "bernoulli"): {"likelihood": "bernoulli"},
@@ -98,7 +99,7 @@ def test_runs_trained_together_end_as_each_alone(case, arguments):
                     torch.testing.assert_close(own[index][name], value, rtol=0, atol=1e-10)
 
 
-SMALL = {"width": 8, "depth": 1, "epochs": 2}
+SMALL = {"width": 8, "depth": 1, "epochs": 2, "contrast": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +253,7 @@ def test_stacked_networks_compute_in_bfloat16_as_networks_alone(networks):
 def test_the_command_line_trains_several_runs(tmp_path):
     file = tmp_path / "sweep.json"
     file.write_text('[{"seed": 1}, {"seed": 2, "lr": 0.001}]')
-    words = f"train digits --width 8 --depth 1 --epochs 1 --runs {file} --out {tmp_path / 'runs'}".split()
+    words = f"train digits --width 8 --depth 1 --epochs 1 --contrast 0 --runs {file} --out {tmp_path / 'runs'}".split()
     done = subprocess.run([sys.executable, "-m", "ali.cli", *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "2 runs of 21 steps" in done.stdout
