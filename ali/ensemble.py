@@ -80,7 +80,9 @@ class Ensemble:
             what = f"recipe {recipe}{' with a parent' if first.parent else ''}"
             raise AliError(f"{what}: its runs can not be trained together, but one after the other. Those of {', '.join(STACKING)} can")
         if first.config["arguments"].get("contrast"):
-            raise AliError("contrast compares a batch's rows with one another, which runs that are trained together can not: say contrast 0")
+            raise AliError(
+                "contrast compares a batch's rows with one another, which runs that are trained together can not: say contrast 0"
+            )
         for session in self.sessions:
             for name in ("steps", "step", "batch_size"):
                 if (one := getattr(first, name)) != (other := getattr(session, name)):

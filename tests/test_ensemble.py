@@ -179,14 +179,15 @@ def test_runs_that_are_none_are_refused_in_words(tmp_path, given, words):
     ("dataset", "options", "words"),
     [
         ("digits", {"recipe": "infogan"}, "recipe infogan: its runs can not be trained together"),
-        ("digits", {"networks": "conv"}, "a Conv2d: train them one after the other"),
+        ("digits", {"contrast": 1.0}, "say contrast 0"),
+        ("digits", {"networks": "conv", "contrast": 0.0}, "a Conv2d: train them one after the other"),
         ("digits", {"recipe": "alad", "spectral": True}, "one after the other"),
-        ("digits", {"face": "paper"}, "one after the other"),
+        ("digits", {"face": "paper", "contrast": 0.0}, "one after the other"),
     ],
 )
 def test_what_does_not_stack_is_refused_in_words(tmp_path, dataset, options, words):
     with pytest.raises(ali.AliError, match=words):
-        ali.Model.train(dataset, out=tmp_path / "x", runs=2, **SMALL | options)
+        ali.Model.train(dataset, out=tmp_path / "x", runs=2, width=8, depth=1, epochs=2, **options)
     assert not (tmp_path / "x").exists()
 
 
