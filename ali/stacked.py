@@ -32,7 +32,7 @@ from ali.data.source import Batch
 from ali.distributions import DiagonalNormal, StandardNormal
 from ali.errors import AliError
 from ali.games.game import Game, parameters
-from ali.layers import Fourier, Maxout
+from ali.layers import Fourier, Maxout, NormedLinear
 from ali.machine import Precision
 from ali.networks import Homoscedastic
 from ali.recipes import Run
@@ -50,6 +50,17 @@ class StackedLinear(nn.Linear):
         if self.bias is None:
             return torch.bmm(self.weight, input)
         return torch.baddbmm(self.bias.unsqueeze(2), self.weight, input)
+
+
+class StackedNormed(NormedLinear):
+    """K layers with weight normalisation: directions (K, out, in), lengths (K, out, 1), biases (K, out), and a pace for each game."""
+
+    paces: Float[Tensor, "K 1 1"]
+
+    def forward(self, input: Float[Tensor, "K c m"]) -> Float[Tensor, "K out m"]:
+        lengths = (self.paces * self.gain).flatten(0, 1)
+        weight = torch._weight_norm(self.weight.flatten(0, 1), lengths, 0).view_as(self.weight)
+        return torch.baddbmm(self.paces * self.bias.unsqueeze(2), weight, input)
 
 
 class StackedNorm(nn.BatchNorm1d):
@@ -78,7 +89,7 @@ class StackedNetwork(Network):
         return self._through(list(self)[self.last :], features)
 
     def _through(self, layers: list[nn.Module], rows: Tensor) -> Tensor:
-        weighty = [place for place, layer in enumerate(layers) if isinstance(layer, StackedLinear | StackedNorm)]
+        weighty = [place for place, layer in enumerate(layers) if isinstance(layer, StackedLinear | StackedNormed | StackedNorm)]
         first, last = (weighty[0], weighty[-1] + 1) if weighty else (len(layers), len(layers))
         for layer in layers[:first]:
             rows = layer(rows)
@@ -103,14 +114,24 @@ class StackedHomoscedastic(Homoscedastic):
         return DiagonalNormal(mu, per_row.expand_as(mu))
 
 
-sweeps.PER_ROW.extend((StackedLinear, StackedNetwork))
+sweeps.PER_ROW.extend((StackedLinear, StackedNormed, StackedNetwork))
 
 # What becomes of a module that owns weights or statistics; nothing of the last two, which own none that differ.
 STACKED: dict[type[nn.Module], type[nn.Module] | None] = {
-    nn.Linear: StackedLinear, nn.BatchNorm1d: StackedNorm, Network: StackedNetwork, Homoscedastic: StackedHomoscedastic,
+    nn.Linear: StackedLinear, NormedLinear: StackedNormed, nn.BatchNorm1d: StackedNorm,
+    Network: StackedNetwork, Homoscedastic: StackedHomoscedastic,
     Fourier: None, StandardNormal: None,
 }  # fmt: skip
-BETWEEN = (nn.Linear, nn.BatchNorm1d, nn.LeakyReLU, nn.ReLU, nn.Sigmoid, nn.Tanh, Maxout)  # take (K, units, rows) as they take rows
+BETWEEN = (
+    nn.Linear,
+    NormedLinear,
+    nn.BatchNorm1d,
+    nn.LeakyReLU,
+    nn.ReLU,
+    nn.Sigmoid,
+    nn.Tanh,
+    Maxout,
+)  # take (K, units, rows) as they take rows
 
 
 def stack(games: Sequence[nn.Module]) -> Any:
@@ -132,6 +153,12 @@ def stack(games: Sequence[nn.Module]) -> Any:
             module.__class__ = to  # the same object, so that all who hold it hold the stacked one
             if isinstance(module, StackedNetwork):
                 module.games = len(games)
+    for name, module in stacked.named_modules():
+        if isinstance(module, StackedNormed):
+            paces: list[Any] = [game.get_submodule(name) for game in games]
+            module.paces = torch.tensor([layer.pace for layer in paces], device=module.weight.device, dtype=module.weight.dtype).view(
+                -1, 1, 1
+            )
     each = [dict(game.named_parameters()) | dict(game.named_buffers()) for game in games]
     common = {f"{name}.{own}".lstrip(".") for name, m in stacked.named_modules() if STACKED.get(type(m), m) is None for own in m._buffers}
     for name, tensor in (dict(stacked.named_parameters()) | dict(stacked.named_buffers())).items():

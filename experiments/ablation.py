@@ -100,13 +100,16 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 
-def measure(arm: dict[str, Any], seed: int, epochs: int, folder: Path) -> dict[str, float]:
-    """Train one arm, and look at what it can do."""
+def measure(arm: dict[str, Any], seeds: int, epochs: int, folder: Path) -> list[dict[str, float]]:
+    """Train one arm, all seeds at once where its networks are the package's, and look at what it can do."""
     start = time.process_time()
     options: dict[str, Any] = {"epochs": epochs} | arm
-    model = ali.Model.train("mixture", out=folder, seed=seed, **options)
-    seconds = time.process_time() - start
-    return ali.evaluate(model, mixture(), seed=seed) | {"seconds": seconds}
+    if callable(arm.get("recipe")):
+        models = [ali.Model.train("mixture", out=folder / str(seed), seed=seed, **options) for seed in range(seeds)]
+    else:
+        models = ali.Model.train("mixture", out=folder, runs=seeds, **options)
+    seconds = (time.process_time() - start) / seeds
+    return [ali.evaluate(model, mixture(), seed=seed) | {"seconds": seconds} for seed, model in enumerate(models) if model]
 
 
 if __name__ == "__main__":
@@ -118,7 +121,7 @@ if __name__ == "__main__":
     began, lines = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:
         for name in given.only:
-            values = [measure(ARMS[name], seed, given.epochs, Path(folder) / f"{name}-{seed}") for seed in range(given.seeds)]
+            values = measure(ARMS[name], given.seeds, given.epochs, Path(folder) / name)
             cells = [mean_and_spread([value[key] for value in values], form) for key, (_, form) in MEASURES.items()]
             lines.append(f"| {name} | {' | '.join(cells)} |")
             print(lines[-1], flush=True)

@@ -4,7 +4,8 @@
 
 The paper does not say its ranges. Here: learning rate log-uniform in [1e-4, 1e-2], beta1 uniform in [0, 0.9], and the initial weights'
 standard deviation that of the default times a factor log-uniform in [0.2, 4]. Networks have weight normalisation, made for this; with
---plain they have not, as by default. All else, the length included, is the default.
+--plain they have not, as by default. All else, the length included, is the default. All are trained at once;
+each one's time is its share.
 """
 
 import argparse
@@ -38,10 +39,14 @@ if __name__ == "__main__":
     given = parser.parse_args()
     began, data, lines, every = time.monotonic(), mixture(), [], []
     with tempfile.TemporaryDirectory() as folder:
-        for seed, drawn in enumerate(draws(given.draws)):
-            start = time.process_time()
-            model = ali.Model.train("mixture", out=Path(folder) / str(seed), seed=seed, weight_norm=not given.plain, **drawn)
-            seconds = time.process_time() - start
+        runs, start = [{"seed": seed} | drawn for seed, drawn in enumerate(draws(given.draws))], time.process_time()
+        models = ali.Model.train("mixture", out=Path(folder) / "runs", runs=runs, weight_norm=not given.plain)
+        seconds = (time.process_time() - start) / given.draws
+        for seed, (drawn, model) in enumerate(zip(draws(given.draws), models, strict=True)):
+            if model is None:  # it diverged
+                print(f"| {drawn} | no model", flush=True)
+                lines.append(f"| {drawn['lr']:.1e} | {drawn['beta1']:.2f} | {drawn['scale']:.2f} | diverged |")
+                continue
             every.append(ali.evaluate(model, data, seed=seed) | {"seconds": seconds})
             cells = [f"{drawn['lr']:.1e}", f"{drawn['beta1']:.2f}", f"{drawn['scale']:.2f}"]
             lines.append(f"| {' | '.join(cells + [f'{every[-1][key]:{form}}' for key, form in MEASURES.items()])} |")

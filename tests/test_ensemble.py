@@ -64,6 +64,7 @@ CASES = {
     ("ali", "vector", "annealed"): {"penalty": 0.1, "penalty_end": 0.01, "schedule": "alternating"},
     ("ali", "vector", "seeds only"): {},
     ("ali", "vector", "implicit"): {"encoder": "implicit"},
+    ("ali", "vector", "weight normalisation"): {"weight_norm": True},
     ("ali", "vector", "thin"): {"penalty": 0.1, "thin": 2, "likelihood": 0.5},
     ("ali", "vector", "fourier"): {"frequencies_x": (1.0, 3.0), "frequencies_z": (2.0,)},
     ("gan", "vector", "separate"): {"separate": True, "schedule": "alternating"},
