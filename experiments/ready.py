@@ -40,7 +40,7 @@ def make(run: Path, out: Path) -> Path:
     weights = {name: weight for name, weight in game.state_dict().items() if name.split(".")[0] in PARTS}
     if {name.split(".")[0] for name in weights} != set(PARTS):
         raise AliError(f"{run}: a ready model is made of a game with one encoder and one decoder, and this is {config['recipe']}")
-    halved = {name: weight.half() if weight.dtype == torch.float32 else weight for name, weight in weights.items()}
+    halved = {name: weight.half().contiguous() if weight.dtype == torch.float32 else weight for name, weight in weights.items()}
     shutil.rmtree(out, ignore_errors=True)
     checkpoint.write_file(out / "model.safetensors", lambda file: save_file(halved, file, {"format": "pt"}))
     checkpoint.write_json(out / "config.json", config | {"parts": list(PARTS)})
