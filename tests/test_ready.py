@@ -48,7 +48,7 @@ def test_the_shipped_weights_are_trained():
 
 def test_half_precision_changes_the_networks_by_rounding_alone(trained, tmp_path):
     whole, halved = ali.load(trained), ali.load(make(trained, tmp_path / "half"))
-    z = torch.randn(50, 16, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(50, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         exact, rounded = whole.game.decode(z).mean, halved.game.decode(z).mean
         for weight in whole.game.parameters():
@@ -81,7 +81,7 @@ def test_every_verb_finds_them(tmp_path):
     works("decode", "mnist", "--out", "y.npy", _codes(tmp_path), cwd=tmp_path)
     works("reconstruct", "digits", "--out", "pairs.png", cwd=tmp_path)  # the run's own held-out rows
     works("interpolate", "digits", "--out", "walks.png", cwd=tmp_path)
-    assert np.load(tmp_path / "z.npy").shape == (4, 16)
+    assert np.load(tmp_path / "z.npy").shape == (4, 32)
     assert np.load(tmp_path / "y.npy").shape == (3, 28, 28)
 
 
@@ -110,7 +110,7 @@ def test_what_they_can_not_do_is_said(command, words, tmp_path):
 
 def test_an_encoder_is_learned_after_one(tmp_path):
     session = Session.start("digits", digits(), tmp_path / "run", recipe="post_hoc", parent="digits", width=8, depth=1, epochs=1)
-    z = torch.randn(5, 16)
+    z = torch.randn(5, 32)
     with torch.no_grad():
         np.testing.assert_array_equal(session.run.game.decode(z).mean, ali.load("digits").game.decode(z).mean)
 
