@@ -39,7 +39,7 @@ def check_precision(precision: str, device: torch.device) -> None:
     """
     if precision not in PRECISIONS:
         raise AliError(f"unknown precision {precision!r}: choose {' or '.join(PRECISIONS)}")
-    if precision == "bfloat16" and device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
+    if precision == "bfloat16" and device.type == "cpu" and not getattr(torch.cpu, "_is_avx512_bf16_supported", bool)():
         warnings.warn("this processor has no products of bfloat16: precision float32 is faster on it", stacklevel=3)
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ali.games.game import Classifies
 from ali.health import Gauge, Watch, in_short, score
 
 TRIES = 3  # times that a run goes back
@@ -118,8 +119,9 @@ class Guard:
         gap, noise = (last - kept).mean().item(), (last - kept).std().item()
         if gap <= 2 * noise or not self._worse(last.mean().item(), kept.mean().item()):
             return
-        self.ends_with_best = self.recovers
-        kept_are = "model.safetensors holds the better ones" if self.recovers else "the paper's face keeps the last ones all the same"
+        # The score knows nothing of labels: it could cost a classifier what it learned last.
+        self.ends_with_best = self.recovers and not isinstance(self.game, Classifies)  # pyrefly: ignore
+        kept_are = "model.safetensors holds the better ones" if self.ends_with_best else "the last ones are kept all the same"
         self.words.append(
             f"the last networks are worse than those of step {self.at:,} (score {last.mean():.3f} against {kept.mean():.3f}, "
             f"their difference {gap:.3f} ± {noise:.3f} over draws; 0 is perfect): {kept_are}"
