@@ -23,6 +23,13 @@ def keep_memory() -> None:
     A seventh of a step of the networks of Table 4. It holds for the whole process; where the C library is another than glibc, nothing.
     """
     try:
+        import resource
+
+        if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+            return  # where address space is short, what is freed is to be given back
+    except ImportError:
+        return  # another kind of system
+    try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
         return

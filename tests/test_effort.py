@@ -95,7 +95,7 @@ def test_normal_is_the_default_and_the_paper_has_none(tmp_path):
     modern = Session.start("digits", digits(), tmp_path / "a", **SMALL)
     paper = Session.start("digits", digits(), tmp_path / "b", face="paper", **SMALL)
     assert (modern.config["effort"], paper.config["effort"]) == ("normal", None)
-    assert modern.config["arguments"]["epochs"] == recipes.DATASETS["digits"].modern["epochs"]
+    assert modern.config["arguments"]["epochs"] == recipes.defaults(recipes.RECIPES["ali"], "digits", "modern")["epochs"]
     assert paper.config["arguments"]["epochs"] == recipes.DATASETS["digits"].paper["epochs"]
 
 

@@ -710,6 +710,7 @@ def test_address_space_does_not_grow_with_the_data(tmp_path):
         import ali, ali.evaluation, ali.session
         from ali import files
         from ali.data.images import images
+        resource.setrlimit(resource.RLIMIT_AS, (2**45, 2**45))  # limited from the start, as by `ulimit -v`
         small = dict(networks="mlp", width=4, depth=1, latent=2, epochs=1, batch_size=16)
         x = np.random.default_rng(0).integers(0, 256, (80, 64, 64, 3), dtype=np.uint8)
         warm = ali.Model.train("images", x, out="warm", **small)
