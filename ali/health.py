@@ -36,7 +36,7 @@ NEIGHBOUR = 5  # whose distance is a held-out row's radius
 DIRECTIONS = 64  # of the sliced distances
 ROWS = (200, 500)  # that a gauge looks at: the fewest and the most, where there are so many
 MOMENTS = 25  # at most, through a run
-NUMBERS = 2**22  # in these rows, at most: 32 MB
+NUMBERS = 2**20  # in these rows, at most: 4 MB, a few times over
 SHARE = 0.025  # rows that are measured, of those trained on: the costs then stay below 2 %
 
 # When a number is called bad. Short runs of 16 recipes on digits and 13 on the mixture stay on the right side of each, but for ALAD
