@@ -83,6 +83,11 @@ class Ensemble:
             raise AliError(
                 "contrast compares a batch's rows with one another, which runs that are trained together can not: say contrast 0"
             )
+        if first.batch_size % (thin := first.config["arguments"].get("thin", 1)):
+            raise AliError(
+                f"runs that are trained together share their rows, so that thin must divide the batch size: {first.batch_size} rows, "
+                f"thin {thin}; say thin 1, or another batch size"
+            )
         for session in self.sessions:
             for name in ("steps", "step", "batch_size"):
                 if (one := getattr(first, name)) != (other := getattr(session, name)):

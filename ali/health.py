@@ -132,6 +132,8 @@ class Watch:
 
     def hear(self, losses: dict[str, float]) -> None:
         """Take note of what each player lost, averaged over a few steps."""
+        if not losses:  # right after going back
+            return
         self.first = self.first or losses
         self.heard.append(losses)
 

@@ -72,6 +72,8 @@ class Dropout(nn.Dropout):
         if not self.training or not self.p or input.device.type != "cpu" or input.numel() < 2**14:
             return F.dropout(input, self.p, self.training)
         dropped = round(self.p * 2**16)
+        if dropped == 2**16:
+            return F.dropout(input, self.p, True)
         bits = torch.empty(-(-input.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[: input.numel()]
         # In the order in which the input lies in memory.
         bits = (
@@ -102,7 +104,7 @@ class Conv2d(nn.Conv2d):
     """A convolution; where it sees its whole input at once, as a product of matrices, two to six times faster on the CPU."""
 
     def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d k l"]:
-        if input.dim() != 4 or input.shape[2:] != self.kernel_size or self.padding != (0, 0) or self.groups != 1:
+        if input.dim() != 4 or input.shape[2:] != self.kernel_size or self.padding != (0, 0) or self.dilation != (1, 1) or self.groups != 1:
             return super().forward(input)
         return F.linear(_pixels_first(input), _pixels_first(self.weight), self.bias)[:, :, None, None]
 
@@ -112,7 +114,14 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, input: Float[Tensor, "n c h w"], output_size: list[int] | None = None) -> Float[Tensor, "n d k l"]:
         one = input.dim() == 4 and input.shape[2:] == (1, 1)
-        if not one or self.padding != (0, 0) or self.output_padding != (0, 0) or self.groups != 1 or output_size is not None:
+        if (
+            not one
+            or self.dilation != (1, 1)
+            or self.padding != (0, 0)
+            or self.output_padding != (0, 0)
+            or self.groups != 1
+            or output_size is not None
+        ):
             return super().forward(input, output_size)
         maps = (input.flatten(1) @ _pixels_first(self.weight)).unflatten(1, (*self.kernel_size, self.out_channels)).permute(0, 3, 1, 2)
         return maps if self.bias is None else maps + self.bias[:, None, None]

@@ -113,6 +113,8 @@ class Tape:
             slopes = torch.autograd.grad(cut.output, [*learned[first], *wanted], seed, retain_graph=more, allow_unused=True)
             for weight, slope in zip(learned[first], slopes, strict=False):
                 if slope is not None:
+                    if slope.stride() != weight.stride():  # fused optimisers go through memory as it lies
+                        slope = torch.empty_like(weight).copy_(slope)
                     weight.grad = slope if weight.grad is None else weight.grad + slope
             before = [given for given, leaf in zip(cut.inputs, cut.leaves, strict=True) if leaf.requires_grad]
             found = [(given, slope) for given, slope in zip(before, slopes[len(learned[first]) :], strict=False) if slope is not None]

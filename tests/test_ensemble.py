@@ -181,6 +181,7 @@ def test_runs_that_are_none_are_refused_in_words(tmp_path, given, words):
     [
         ("digits", {"recipe": "infogan"}, "recipe infogan: its runs can not be trained together"),
         ("digits", {"contrast": 1.0}, "say contrast 0"),
+        ("digits", {"contrast": 0.0, "batch_size": 50, "thin": 4}, "thin must divide the batch size: 50 rows, thin 4"),
         ("digits", {"networks": "conv", "contrast": 0.0}, "a Conv2d: train them one after the other"),
         ("digits", {"recipe": "alad", "spectral": True}, "one after the other"),
         ("digits", {"face": "paper", "contrast": 0.0}, "one after the other"),

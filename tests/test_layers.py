@@ -80,6 +80,8 @@ FAST = [
     (layers.Conv2d(6, 5, 3, 2, 1), nn.Conv2d(6, 5, 3, 2, 1), (6, 3, 3)),
     (layers.ConvTranspose2d(6, 5, 4, bias=True), nn.ConvTranspose2d(6, 5, 4, bias=True), (6, 1, 1)),
     (layers.ConvTranspose2d(6, 5, 4, 2, 1), nn.ConvTranspose2d(6, 5, 4, 2, 1), (6, 1, 1)),
+    (layers.Conv2d(6, 5, 3, padding=2, dilation=2), nn.Conv2d(6, 5, 3, padding=2, dilation=2), (6, 3, 3)),
+    (layers.ConvTranspose2d(6, 5, 3, dilation=2), nn.ConvTranspose2d(6, 5, 3, dilation=2), (6, 1, 1)),
     (layers.Maxout(2), None, (6, 3, 3)),
     (layers.Maxout(2), None, (6,)),
     (layers.Maxout(3), None, (6, 3, 3)),
@@ -135,6 +137,7 @@ def test_dropout_is_dropout(p, layout):
     torch.manual_seed(0)
     assert torch.equal(dropout(a), out)
     assert torch.equal(dropout.eval()(a), a)
+    assert not layers.Dropout(1.0)(a).any()
     strided = torch.rand(100, 80, 10)[:, ::2]
     assert abs((dropout.train()(strided) == 0).float().mean() - p) < 0.02
 

@@ -195,7 +195,7 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
         flag("dry_run", bool, False, "Print networks, parameters, memory and time on this machine; train nothing."),
         flag("recipe", str, "ali", f"{', '.join(recipes.RECIPES)}, or your own: FILE.py:FUNCTION."),
         flag("device", str, "auto", "auto, cpu, cuda, ..."),
-        flag("threads", int | None, None, "Threads of the CPU. Default: 1 for small fully connected games, else as PyTorch has it."),
+        flag("threads", int | None, None, "Threads of the CPU. Default: 1 for small fully connected games, else as many as are idle."),
         flag("precision", Precision, "float32", "float32, or bfloat16: faster on processors and GPUs that have it, and noisier."),
         flag("save_every", float, 60.0, "Seconds between checkpoints."),
         flag("tensorboard", bool, False, "Write the losses for TensorBoard, too (needs the extra of that name)."),
