@@ -115,6 +115,7 @@ class Ensemble:
         for k, own in enumerate(runs):
             try:
                 sessions.append(Session.start(dataset, data, Path(out) / str(k), **options | own))
+                options["threads"] = sessions[0].config["threads"]  # they are played on the same
             except AliError as error:
                 raise AliError(f"run {k}: {error}") from None
         return cls(sessions)

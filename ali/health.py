@@ -17,7 +17,7 @@ References:
 
 from __future__ import annotations
 
-__all__ = ["Gauge", "Watch", "coverage", "in_short", "moments", "most", "rows", "score", "sliced_wasserstein"]
+__all__ = ["Gauge", "Watch", "coverage", "evenly", "in_short", "moments", "most", "rows", "score", "sliced_wasserstein"]
 
 import math
 from collections.abc import Callable
@@ -39,9 +39,8 @@ MOMENTS = 25  # at most, through a run
 NUMBERS = 2**20  # in these rows, at most: 4 MB, a few times over
 SHARE = 0.025  # rows that are measured, of those trained on: the costs then stay below 2 %
 
-# When a number is called bad. Short runs of 16 recipes on digits and 13 on the mixture stay on the right side of each, but for ALAD
-# on the mixture, whose discriminators do win; of 13 runs that were provoked (learning rate times 3, 10 and 30, no penalty, beta1 0.9)
-# those that failed do not.
+# When a number is called bad: where healthy short runs of the recipes on digits and on the mixture stay on one side, and runs that were
+# spoiled (a learning rate many times too high, no penalty, beta1 0.9) on the other. ALAD's discriminators do win on the mixture.
 SOME = 0.2  # coverage that is no accident
 ASTRAY = (2.0, 1.0)  # times the best score, and that much more
 FEW = 0.02  # coverage that is hardly any,
@@ -229,7 +228,12 @@ def moments(steps: int, batch_size: int, rows: int) -> tuple[list[int], int]:
     paid = SHARE * steps * batch_size
     n = min(rows, int(min(ROWS[1], max(ROWS[0], paid / MOMENTS))))
     times = max(1, min(MOMENTS, int(paid / max(1, n))))
-    return sorted({math.ceil(steps * (k + 1) / times) for k in range(times)}), n
+    return evenly(steps, times), n
+
+
+def evenly(steps: int, n: int) -> list[int]:
+    """At most n steps, evenly spread, the last one among them."""
+    return sorted({math.ceil(steps * (k + 1) / n) for k in range(n)})
 
 
 def most(data: Data, shape: tuple[int, ...]) -> int:

@@ -39,7 +39,7 @@ class Maxout(nn.Module):
 
 
 class _Larger(torch.autograd.Function):
-    """The larger of every two channels; of equal ones the first learns. PyTorch's own way back goes over memory three times as often."""
+    """The larger of every two channels; of equal ones the first learns. PyTorch's own way back goes over memory more often."""
 
     @staticmethod
     def forward(a: Float[Tensor, "n kc ..."]) -> tuple[Float[Tensor, "n c ..."], Bool[Tensor, "n c ..."]]:
@@ -63,7 +63,7 @@ class Dropout(nn.Dropout):
     r"""Each number is 0 with probability p, else scaled by :math:`1 / (1 - p)`.
 
     On the CPU, p is rounded to a multiple of :math:`2^{-16}`, so that one draw of 64 random bits serves four numbers; the scale is
-    that of the rounded p. Drawing was a seventh of the time of the networks of Table 4.
+    that of the rounded p.
 
     Source: Srivastava et al., Dropout, 2014.
     """
@@ -101,7 +101,7 @@ class _Masked(torch.autograd.Function):
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution; where it sees its whole input at once, as a product of matrices, two to six times faster on the CPU."""
+    """A convolution; where it sees its whole input at once, as a product of matrices, which is faster on the CPU."""
 
     def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d k l"]:
         if input.dim() != 4 or input.shape[2:] != self.kernel_size or self.padding != (0, 0) or self.dilation != (1, 1) or self.groups != 1:
@@ -124,7 +124,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         ):
             return super().forward(input, output_size)
         maps = (input.flatten(1) @ _pixels_first(self.weight)).unflatten(1, (*self.kernel_size, self.out_channels)).permute(0, 3, 1, 2)
-        return maps if self.bias is None else maps + self.bias[:, None, None]
+        return maps if self.bias is None else maps + self.bias.to(maps.dtype)[:, None, None]
 
 
 def _pixels_first(a: Float[Tensor, "n c h w"]) -> Float[Tensor, "n hwc"]:

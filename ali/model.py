@@ -562,7 +562,7 @@ class Model:
         return torch.from_numpy(np.require(native, requirements=["C", "W"]))  # torch warns of arrays that can not be written
 
     def _can(self, verb: str, protocol: type, part: str) -> Any:
-        if protocol in (Scores, Classifies) and self.parts:
+        if protocol in (Scores, Classifies) and self.parts and isinstance(self.game, protocol):
             kept, dataset = " and ".join(self.parts), self.config["dataset"]
             raise AliError(f"this run can not {verb}: only its {kept} were kept. Train one that can: `ali train {dataset}`")
         if not isinstance(self.game, protocol):

@@ -24,6 +24,7 @@ __all__ = [
     "Joined",
     "Ladder",
     "Unary",
+    "in_full",
 ]
 
 import abc
@@ -66,7 +67,7 @@ class Gaussian(Conditional):
         self.network, self.log_sigma_0, self.bound = network, log_sigma_0, bound
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> DiagonalNormal:
-        mu, h = _full(self.network(u, *others)).chunk(2, dim=1)
+        mu, h = in_full(self.network(u, *others)).chunk(2, dim=1)
         log_sigma = h + self.log_sigma_0
         return DiagonalNormal(mu, log_sigma if self.bound is None else self.bound - F.softplus(self.bound - log_sigma))
 
@@ -79,7 +80,7 @@ class Deterministic(Conditional):
         self.network = network
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Dirac:
-        return Dirac(_full(self.network(u, *others)))
+        return Dirac(in_full(self.network(u, *others)))
 
 
 class ImplicitConditional(Conditional):
@@ -98,7 +99,7 @@ class ImplicitConditional(Conditional):
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Implicit:
         return Implicit(
-            lambda epsilon: _full(self.network(torch.cat([u, epsilon], 1), *others)),
+            lambda epsilon: in_full(self.network(torch.cat([u, epsilon], 1), *others)),
             u.new_zeros(len(u), self.noise, *u.shape[2:]),
         )
 
@@ -118,7 +119,7 @@ class Homoscedastic(Conditional):
         self.network, self.log_sigma = network, nn.Parameter(torch.tensor(log_sigma))
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> DiagonalNormal:
-        mu = _full(self.network(u, *others))
+        mu = in_full(self.network(u, *others))
         return DiagonalNormal(mu, self.log_sigma.expand_as(mu))
 
 
@@ -135,7 +136,7 @@ class BernoulliConditional(Conditional):
         self.network, self.low = network, low
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Bernoulli:
-        return Bernoulli(_full(self.network(u, *others)), self.low)
+        return Bernoulli(in_full(self.network(u, *others)), self.low)
 
 
 class Frozen(Conditional):
@@ -284,7 +285,7 @@ class Unary(nn.Module):
 
     def forward(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"]) -> Float[Tensor, "n 3"]:
         f, h = self.f(x).flatten(1), self.h(z).flatten(1)
-        return torch.cat([_full(s.flatten(1)) for s in (self.s_x(f), self.s_z(h), self.joint(torch.cat([f, h], 1)))], 1)
+        return torch.cat([in_full(s.flatten(1)) for s in (self.s_x(f), self.s_z(h), self.joint(torch.cat([f, h], 1)))], 1)
 
 
 class Ladder(nn.Module):
@@ -309,11 +310,11 @@ class Ladder(nn.Module):
         return _logits(self.joint(h))
 
 
-def _full(outputs: Tensor) -> Tensor:
+def in_full(outputs: Tensor) -> Tensor:
     """What leaves a network has full precision again, where its layers are computed in bfloat16 (``torch.autocast``)."""
     return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
 
 
 def _logits(outputs: Tensor) -> Tensor:
-    logits = _full(outputs.flatten(1))
+    logits = in_full(outputs.flatten(1))
     return logits[:, 0] if logits.shape[1] == 1 else logits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["commit", "device_named", "few_threads", "stoppable", "threads"]
+__all__ = ["commit", "device_named", "few_threads", "load", "stoppable", "threads"]
 
 import os
 import signal
@@ -34,8 +34,12 @@ def few_threads(game: nn.Module, batch_size: int) -> int:
     convolutions = any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in game.modules())
     if not convolutions and sum(p.numel() for p in game.parameters()) * batch_size < 5e7:
         return 1
-    busy = round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
-    return max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) - busy))
+    return max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) - round(load())))
+
+
+def load() -> float:
+    """Programs that run now, on average over the last minute; 0 where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What a run does when training goes wrong: it keeps its best networks, goes back to them, and ends with them.
 
 Whether it does depends on losses and on numbers that are measured at steps known beforehand, never on a clock: a run that is
-stopped and resumed goes back at the same step, to the same weights.
+stopped and resumed goes back at the same step, to the same weights. What it says of losses may differ: their first average after a
+stop is over fewer steps.
 """
 
 from __future__ import annotations

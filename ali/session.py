@@ -284,8 +284,8 @@ class Session:
             self._create()
         machine.keep_memory()
         with self._alone():
-            self._log, self._frames, self._looks = Log(self.folder, self.step), _moments(self.steps, FRAMES), self._gauge()
-            self._lines = {*_moments(self.steps, LINES), *self._looks}
+            self._log, self._frames, self._looks = Log(self.folder, self.step), health.evenly(self.steps, FRAMES), self._gauge()
+            self._lines = {*health.evenly(self.steps, LINES), *self._looks}
             self._began, self._saved, self._first, self._save_every = time.monotonic(), time.monotonic(), self.step, save_every
             self._sums, self._count, self._lost = {}, 0, {}
             if self.step == 0:
@@ -467,11 +467,6 @@ def _changed(key: str, before: Any, now: Any) -> str:
     if isinstance(before, dict) and isinstance(now, dict):
         return ", ".join(_changed(name, before.get(name), now.get(name)) for name in before | now if before.get(name) != now.get(name))
     return f"{key} was {before}, now {now}"
-
-
-def _moments(steps: int, n: int) -> list[int]:
-    """At most n steps, evenly spread, the last one among them."""
-    return sorted({math.ceil(steps * (k + 1) / n) for k in range(n)})
 
 
 def named(recipe: str) -> Callable[..., recipes.Run]:

@@ -34,7 +34,7 @@ from ali.errors import AliError
 from ali.games.game import Game, parameters
 from ali.layers import Fourier, Maxout, NormedLinear
 from ali.machine import Precision
-from ali.networks import Homoscedastic
+from ali.networks import Homoscedastic, in_full
 from ali.recipes import Run
 from ali.table import Network
 from ali.train import Step, noise_seed, play
@@ -107,8 +107,7 @@ class StackedHomoscedastic(Homoscedastic):
     """One learned standard deviation for each of K games."""
 
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> DiagonalNormal:
-        mu = self.network(u, *others)
-        mu = mu.float() if mu.dtype == torch.bfloat16 else mu  # under autocast
+        mu = in_full(self.network(u, *others))
         games = len(self.log_sigma)
         per_row = self.log_sigma.repeat(len(mu) // games).view(-1, *(1 for _ in mu.shape[1:]))
         return DiagonalNormal(mu, per_row.expand_as(mu))

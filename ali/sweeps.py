@@ -160,7 +160,9 @@ def through(network: Callable[..., Tensor], *inputs: Tensor) -> Float[Tensor, "n
 
 def per_row(network: nn.Module) -> bool:
     """Does a network treat each row by itself? Only what is known to do so does; not so batch normalisation while it learns."""
-    return all(_known(module) for module in network.modules())
+    inside = {id(layer) for rows in network.modules() if isinstance(rows, table.Network) for layer in rows}
+    # What works in place could change a leaf, but for the layers of a table, which follow one with weights.
+    return all(_known(m) and (not getattr(m, "inplace", False) or id(m) in inside) for m in network.modules())
 
 
 def stateless(network: nn.Module) -> bool:

@@ -47,7 +47,7 @@ class Counter(TorchDispatchMode):
             return out
         known = flop_registry.get(func._overloadpacket)
         if known is None and any(word in name.split("_") or name.startswith(word) for word in PRODUCTS):
-            raise NotImplementedError(f"how many FLOPs has {func}? Say so in benchmarks/counting.py")
+            raise LookupError(f"how many FLOPs has {func}? Say so in benchmarks/counting.py")
         flops = known(*args, **kwargs, out_val=out) if known else 0
         self.flops, self.kernels = self.flops + flops, self.kernels + 1
         if self.limits:

@@ -4,6 +4,7 @@ python -m experiments.ablation --seeds 3 [--only ARM ...]
 """
 
 import argparse
+import shlex
 import tempfile
 import time
 from dataclasses import replace
@@ -126,5 +127,10 @@ if __name__ == "__main__":
             lines.append(f"| {name} | {' | '.join(cells)} |")
             print(lines[-1], flush=True)
     table = [f"| arm | {' | '.join(column for column, _ in MEASURES.values())} |", f"|{' --- |' * (len(MEASURES) + 1)}", *lines]
-    command = f"python -m experiments.ablation --seeds {given.seeds} --epochs {given.epochs}"
-    record("Ablation", command, time.monotonic() - began, table)
+    only = "" if given.only == list(ARMS) else f" --only {shlex.join(given.only)}"
+    command = f"python -m experiments.ablation --seeds {given.seeds} --epochs {given.epochs}{only}"
+    notes = (
+        "CPU s are those of one run. Arms with networks of their own (batch and spectral normalisation, packing) train their seeds one "
+        "after the other, the others at once: these two kinds do not compare."
+    )
+    record("Ablation", command, time.monotonic() - began, table, notes)

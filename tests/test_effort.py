@@ -91,6 +91,15 @@ def _split(x):
     return split(in_memory(x, True), 0.1)
 
 
+def test_rows_that_are_drawn_for_their_labels_do_not_lengthen_a_training():
+    known = {"epochs": 50, "batch_size": 64, "width": 32, "labelled": None}
+    for labelled in (None, 16):
+        now = known | {"labelled": labelled}
+        changed = now | arranged("normal", now, {}, rows=1800, shape=(16, 16), sized=False)
+        plain = changed["batch_size"] - (labelled or changed["batch_size"] // 2)
+        assert changed["epochs"] * (1800 // plain) == pytest.approx(STEPS["images"], rel=0.03)
+
+
 def test_normal_is_the_default_and_the_paper_has_none(tmp_path):
     modern = Session.start("digits", digits(), tmp_path / "a", **SMALL)
     paper = Session.start("digits", digits(), tmp_path / "b", face="paper", **SMALL)

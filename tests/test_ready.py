@@ -94,7 +94,7 @@ def _codes(folder: Path) -> Path:
     ("command", "words"),
     [
         ("score digits", "only its encoder and decoder were kept. Train one that can: `ali train digits`"),
-        ("classify digits", "only its encoder and decoder were kept"),
+        ("classify digits", "its game has no classifier"),
         ("train --resume digits", "can not go on"),
         ("evaluate digits", "say where to write with --out"),
         ("encode mnist", "give it rows"),

@@ -144,6 +144,16 @@ def test_layers_in_which_rows_meet_are_left_alone(layer):
     assert_same(gradients(played, True, x), gradients(played, False, x), 1e-12)
 
 
+def test_what_works_in_place_on_its_input_is_left_alone():
+    d = nn.Sequential(nn.LeakyReLU(0.2, inplace=True), nn.Flatten(), nn.Linear(6, 1), nn.Flatten(0))
+    assert not sweeps.per_row(d)
+    assert sweeps.per_row(nn.Sequential(nn.LeakyReLU(0.2), *list(d)[1:]))
+    a, b = torch.randn(4, 6, requires_grad=True), torch.randn(4, 6, requires_grad=True)
+    with sweeps.record() as tape:
+        games.game.judge(d, (a + 0,), (b + 0,))
+    assert not tape.cuts
+
+
 def test_batch_normalisation_that_does_not_learn_treats_rows_by_themselves():
     d = rows(True, 0.0)
     assert not sweeps.per_row(d)

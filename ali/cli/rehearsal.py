@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def show(session: Session) -> None:
     """What a run would cost, measured on a few of its own steps."""
+    from ali.process import load
+
     game = session.run.game
     print(game)
     for player, modules in game.players.items():
@@ -22,9 +24,8 @@ def show(session: Session) -> None:
     cost = measure(session)
     data = session.data.train.x.nbytes + session.data.test.x.nbytes
     print(f"memory: {cost['memory'] / 2**20:,.0f} MiB at its highest, of which {data / 2**20:,.0f} MiB are data")
-    load = os.getloadavg()[0]
-    if load > (os.cpu_count() or 1):
-        print(f"this machine is busy (load {load:.1f} on {os.cpu_count()} cores): alone, it would be faster; --threads 1 may help")
+    if (busy := load()) > (os.cpu_count() or 1):
+        print(f"this machine is busy (load {busy:.1f} on {os.cpu_count()} cores): alone, it would be faster; --threads 1 may help")
     print(
         f"time: about {duration(cost['seconds_per_step'] * session.steps)} on this machine ({session.device}): "
         f"{session.steps:,} steps of {session.batch_size} rows at {cost['seconds_per_step']:.3f} s "

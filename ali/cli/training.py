@@ -20,8 +20,8 @@ from ali import recipes
 from ali.cli import rehearsal
 from ali.cli.rehearsal import duration
 from ali.errors import AliError
+from ali.machine import Precision
 from ali.recipes.effort import EFFORTS, Effort, length_said
-from ali.recipes.run import Precision
 
 if TYPE_CHECKING:
     from ali.data.source import Data

@@ -373,9 +373,7 @@ def _decode(part: Part, survey: Survey, crop: Crop, number: int) -> Iterator[tup
     read = 0
     for picture in part.pictures():
         try:
-            with warnings.catch_warnings(), picture.open() as opened:
-                warnings.simplefilter("ignore")  # Pillow's, about odd metadata
-                whole, converted = pixels.bytes_of(opened, survey.grey)
+            whole, converted = pixels.bytes_at(picture, survey.grey)
         except MemoryError:
             raise
         except Exception as error:

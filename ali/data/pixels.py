@@ -14,8 +14,9 @@ What becomes of it, in this order:
 
 from __future__ import annotations
 
-__all__ = ["Part", "Picture", "Rows", "array", "bytes_of", "check_size", "choose_size", "is_grey", "square"]
+__all__ = ["Part", "Picture", "Rows", "array", "bytes_at", "bytes_of", "check_size", "choose_size", "is_grey", "square"]
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,6 +116,13 @@ def choose_size(sizes: set[Size], size: int | None) -> int:
 def is_grey(picture: Image.Image) -> bool:
     """Whether its mode has no colour (a palette counts as colour)."""
     return picture.mode in ("1", "L", "LA", "La", "I", "F") or picture.mode.startswith("I;16")
+
+
+def bytes_at(picture: Picture, grey: bool) -> tuple[Image.Image, list[str]]:
+    """:func:`bytes_of` a picture where it lies, whatever Pillow has to say of its metadata."""
+    with warnings.catch_warnings(), picture.open() as opened:
+        warnings.simplefilter("ignore")
+        return bytes_of(opened, grey)
 
 
 def bytes_of(picture: Image.Image, grey: bool) -> tuple[Image.Image, list[str]]:

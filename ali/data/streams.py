@@ -6,7 +6,6 @@ __all__ = ["Streamed", "choose_window", "room"]
 
 import hashlib
 import os
-import warnings
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -97,9 +96,7 @@ class Streamed:
     def _decode(self, row: int) -> np.ndarray:
         picture = self.blocks.picture(row)
         try:
-            with warnings.catch_warnings(), picture.open() as opened:
-                warnings.simplefilter("ignore")  # Pillow's, about odd metadata
-                whole, _ = pixels.bytes_of(opened, self.grey)
+            whole, _ = pixels.bytes_at(picture, self.grey)
         except MemoryError:
             raise
         except Exception as error:  # damaged bytes raise anything: of Pillow, zlib, struct

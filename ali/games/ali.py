@@ -17,7 +17,6 @@ References:
     | Dumoulin et al., Adversarially Learned Inference, ICLR 2017, Algorithm 1 (arXiv:1606.00704)
     | Li et al., ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, 2017: the cycle (arXiv:1709.01215)
     | Mescheder et al., Which Training Methods for GANs do actually Converge, 2018: the penalty (arXiv:1801.04406)
-    | Karras et al., Analyzing and Improving the Image Quality of StyleGAN, 2020: a penalty on some steps only (arXiv:1912.04958)
     | Chen et al., InfoGAN, 2016: the likelihood of codes (arXiv:1606.03657)
     | Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, 2020 (arXiv:2002.05709)
 """

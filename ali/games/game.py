@@ -171,6 +171,8 @@ def judge(
     of Tables 4 to 6) these are two models: together, both kinds of pair share their statistics. Elsewhere they are one, and images
     go apart in any case, because the data's gradient, which nobody needs, is then left out.
 
+    While the loop records (:mod:`ali.sweeps`) the logits are cut off from what D saw: for a slope in x or z, call D itself.
+
     Arguments:
         discriminator: to logits. What it sees may be more than a pair (labels, levels) or less (x alone).
         pair_q, pair_p: what it sees, (x, z_hat) and (x_tilde, z).

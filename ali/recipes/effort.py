@@ -52,7 +52,8 @@ def arranged(
 ) -> dict[str, Any]:
     r"""The arguments that an effort changes.
 
-    .. math:: \text{epochs} = \text{steps} / \lfloor \text{rows} / \text{batch} \rfloor, \quad \text{batch} \le \text{rows} / 4
+    .. math:: \text{epochs} = \text{steps} / \lfloor \text{rows} / (\text{batch} - \text{labelled}) \rfloor,
+        \quad \text{batch} \le \text{rows} / 4
 
     Arguments:
         effort: how much to train, about 1/4, 1 and 4 of the CPU time.
@@ -80,7 +81,9 @@ def arranged(
         if "batch_size" in free:
             batch = _batch(batch, rows, steps)
             changed["batch_size"] = batch
-        changed["epochs"] = max(1, round(steps / max(1, rows // min(batch, rows))))
+        batch = min(batch, rows)
+        labelled = min(now["labelled"] or batch, batch // 2) if "labelled" in now else 0  # drawn beside, as a session draws them
+        changed["epochs"] = max(1, round(steps / max(1, rows // (batch - labelled))))
     return {name: value for name, value in changed.items() if value != known[name]}
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ali.games import Game
 
 Face = Literal["modern", "paper"]
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
