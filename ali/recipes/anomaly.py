@@ -20,7 +20,7 @@ def egbad(
     objective: str = "relativistic",
     penalty: float = 0.1,
     penalty_end: float | None = None,
-    cycle: float = 1.0,
+    cycle: float = 20.0,
     regression: float = 1.0,
     schedule: Literal["simultaneous", "alternating"] = "simultaneous",
     weight: float = 0.1,
@@ -32,7 +32,7 @@ def egbad(
         objective: what the players want of D: nonsaturating (the paper's), minimax, relativistic or hinge.
         penalty: weight of R1 + R2 on pairs (x, z) at the start; 0 for none.
         penalty_end: the same from 70 % of the training on, reached geometrically; by default it does not change.
-        cycle: weight of the reconstruction error in x (mean square); much of it, and strange rows are reconstructed, too; 0 for none.
+        cycle: weight of the reconstruction error in x (mean square); 0 for none. With little of it the game may run away on tables.
         regression: weight of the code error in z (mean square, encoder only); 0 for none.
         schedule: simultaneous (Algorithm 1) or alternating steps of D and of the generators.
         weight: share of D's part in the anomaly score, in [0, 1].
