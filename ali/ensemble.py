@@ -79,6 +79,8 @@ class Ensemble:
         if recipe not in STACKING or first.parent:
             what = f"recipe {recipe}{' with a parent' if first.parent else ''}"
             raise AliError(f"{what}: its runs can not be trained together, but one after the other. Those of {', '.join(STACKING)} can")
+        if first.config.get("graph"):
+            raise AliError("the step of runs that are trained together is not captured: leave graph out")
         if first.config["arguments"].get("contrast"):
             raise AliError(
                 "contrast compares a batch's rows with one another, which runs that are trained together can not: say contrast 0"

@@ -124,6 +124,7 @@ class Session:
         options: dict[str, Any] | None = None,
         threads: int | None = None,
         precision: machine.Precision = "float32",
+        graph: bool = False,
         effort: str | None = None,
         **arguments: Any,
     ) -> Session:
@@ -143,6 +144,7 @@ class Session:
             threads: of the CPU; by default 1 for small fully connected games, else as many as the machine has idle.
             precision: of products and convolutions: "float32", or "bfloat16", about 1.7 times as fast on processors that have it; what
                 is learned is then noisier, and not measured for every game.
+            graph: capture the step as a CUDA graph (:mod:`ali.graphs`): on GPUs, where small networks mostly wait for launches.
             effort: "quick", "normal" (the default) or "best": length, width and batch, where they are not said (:mod:`ali.recipes.effort`).
             arguments: of the recipe.
 
@@ -184,6 +186,7 @@ class Session:
             "effort": effort,
             "labels": labels,
             "precision": precision,
+            "graph": graph,
             "rows": len(data.train),
             "fingerprint": data.train.fingerprint(),
             "data": (options or {}) | data.train.chosen,
@@ -193,6 +196,8 @@ class Session:
             if not 1 <= threads <= 1024:
                 raise AliError(f"threads must be at least 1 and at most 1024, got {threads}")
             config["threads"] = threads
+        if graph and device_named(device).type != "cuda":
+            raise AliError(f"graph captures a step for a GPU with CUDA, and this device is {device_named(device)}: leave it out")
         folder = Path(out)
         if folder.exists():
             how = f"resume it with `ali train --resume {folder}`, " if (folder / "config.json").exists() else ""
@@ -256,6 +261,11 @@ class Session:
         """
         self._stop, self._status = True, status
 
+    @property
+    def graph(self) -> bool:
+        """Is the step captured? A run that was begun on a GPU may be resumed elsewhere."""
+        return self.config.get("graph", False) and self.device.type == "cuda"
+
     def play(self, save_every: float = 60.0) -> Iterator[Report]:
         """Train to the end, writing the folder.
 
@@ -271,6 +281,7 @@ class Session:
             for done, losses in play(
                 run.game, self.batches(), run.optimizers, steps=self.steps, seed=self.config["seed"], start=self.step,
                 rate=run.rate, average=self.average, decay=run.decay, precision=self.config["precision"],
+                graph=self.graph,
             ):  # fmt: skip
                 yield from self.follow(done, losses)
             self.save()

@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 from ali import sweeps
 from ali.data.source import Batch
 from ali.games.game import Game, parameters
+from ali.graphs import Graphed, set_rate
 from ali.machine import Precision, precise
 
 
@@ -65,6 +66,7 @@ def play(
     average: Game | None = None,
     decay: float = 0.999,
     precision: Precision = "float32",
+    graph: bool = False,
 ) -> Iterator[Step]:
     """Play a game: Algorithm 1 for any number of players.
 
@@ -78,24 +80,14 @@ def play(
         average: a copy of the game to hold the exponential moving average of its weights.
         decay: of that average, per step.
         precision: of products and convolutions; weights, their gradients and what players lose have full precision.
+        graph: capture the step as a CUDA graph and replay it (:mod:`ali.graphs`): on GPUs, where the game allows it.
     """
     owned = {player: parameters(game, player) for player in game.players}
     for optimizer in optimizers.values():
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
 
-    batches = iter(batches)
-    for step in range(start, steps):
-        # All noise of this step comes from (seed, step), that of its batch included.
-        torch.manual_seed(noise_seed(seed, step))
-        batch = next(batches, None)
-        if batch is None:
-            return
-        progress = torch.tensor(step / steps, device=batch.x.device)
-        for optimizer in optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * rate(step / steps)
-
+    def turn(batch: Batch, progress: Tensor, new: float | Tensor) -> dict[str, Tensor]:
         # Each round: fresh losses, every player's own gradient from the one graph, then all step together.
         reported: dict[str, Tensor] = {}
         for players in game.schedule:
@@ -106,18 +98,29 @@ def play(
                 optimizers[player].step()
                 optimizers[player].zero_grad()
                 reported[player] = losses[player].detach()
-
-        # A short memory at first, so that the average forgets the initial weights.
         if average is not None:
-            _average(average, game, min(decay, (1 + step) / (10 + step)))
+            _average(average, game, new)
+        return reported
 
-        yield Step(step + 1, reported)
+    batches, turn = iter(batches), Graphed(turn, game, optimizers.values()) if graph else turn
+    for step in range(start, steps):
+        # All noise of this step comes from (seed, step), that of its batch included.
+        torch.manual_seed(noise_seed(seed, step))
+        batch = next(batches, None)
+        if batch is None:
+            return
+        progress = torch.tensor(step / steps, device=batch.x.device)
+        for optimizer in optimizers.values():
+            for group in optimizer.param_groups:
+                set_rate(group, group["initial_lr"] * rate(step / steps))
+        # A short memory at first, so that the average forgets the initial weights.
+        yield Step(step + 1, turn(batch, progress, 1 - min(decay, (1 + step) / (10 + step))))
 
 
 @torch.no_grad()
-def _average(average: Game, game: Game, decay: float) -> None:
-    """Average the weights, ``kept = decay * kept + (1 - decay) * weight``; copy what is not learned (running statistics)."""
+def _average(average: Game, game: Game, new: float | Tensor) -> None:
+    """Average the weights, ``kept = (1 - new) * kept + new * weight``; copy what is not learned (running statistics)."""
     for kept, weight in zip(average.parameters(), game.parameters(), strict=True):
-        kept.lerp_(weight, 1 - decay)
+        kept.lerp_(weight, new)
     for kept, buffer in zip(average.buffers(), game.buffers(), strict=True):
         kept.copy_(buffer)

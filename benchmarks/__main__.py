@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import growth, speed, verbs
-from benchmarks.cases import BATCH, NETWORKS, Case, offers
+from benchmarks.cases import BATCH, NETWORKS, Case
 from benchmarks.counting import BOUNDS, count
 from benchmarks.limits import limits
 from benchmarks.memory import in_child
@@ -57,17 +57,18 @@ def training(found: dict[str, float], given: argparse.Namespace) -> Iterator[str
         most += [(f"{network}: peak MB of {case.words}, alternating's", own, usual) for case, own in held.items() if case.loop == "ours"]
         if given.device != "cpu":
             own = [row for row in measured if row.case[:3] == ("svhn", "ours", "bfloat16")]
-            least += [(f"svhn: images / s of {row.case.words}", row.batch / min(row.seconds), 80_000) for row in own]
+            least += [(f"svhn: images / s of {row.case.words}", row.batch / min(row.seconds), 80_000) for row in own if row.case.graph]
+            pairs = [(row, other) for row in own for other in own if row.case.graph and other.case == row.case._replace(graph=False)]
+            least += [
+                (f"svhn: {row.case.words} over the same without", speed.over(row.seconds, other.seconds), 4.0) for row, other in pairs
+            ]
     for (network, pairs), bound in BOUNDS.items():
-        if network in given.networks and (pairs == "together" or offers("pairs")):
-            case = Case(network, pairs=pairs if offers("pairs") else "")
+        if network in given.networks:
+            case = Case(network, pairs=pairs)
             most.append((f"{network}: MFLOP / image of {case.words}", count(case.step(4)).flops / 4e6, bound))
     yield from ("", "| bound | measured | | kept |", "| --- | ---: | --- | --- |")
     yield from (f"| {words} | {value:,.2f} | ≥ {bound:,} | {'yes' if value >= bound else 'no'} |" for words, value, bound in least)
     yield from (f"| {words} | {value:,.0f} | ≤ {bound:,.0f} | {'yes' if value <= bound else 'no'} |" for words, value, bound in most)
-    for what, words in (("precision", "bfloat16"), ("pairs", "pairs apart")):
-        if not offers(what):
-            yield from ("", f"The library has no `{what}` yet: the rows of ours with {words} are left out.")
 
 
 def everything(given: argparse.Namespace) -> Iterator[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ["BATCH", "NETWORKS", "Case", "noise", "offers", "ours", "table"]
+__all__ = ["BATCH", "NETWORKS", "Case", "noise", "ours", "table"]
 
-import inspect
 from collections.abc import Callable
 from importlib import import_module
 from itertools import repeat
@@ -27,11 +26,6 @@ BATCH = 100
 NETWORKS = ("svhn", "cifar10", "celeba", "tiny_imagenet", "digits", "mixture")
 
 
-def offers(what: str) -> bool:
-    """Does the library have this yet: "precision" of the loop, "pairs" of the recipe?"""
-    return any(what in inspect.signature(function).parameters for function in (play, recipes.RECIPES["ali"]))
-
-
 def table(network: str) -> Any:
     """The rows of a network in the paper's face, as a stand-in takes them."""
     if network != "digits":
@@ -51,7 +45,7 @@ def noise(shape: tuple[int, ...], n: int) -> Source:
 
 
 def ours(
-    dataset: str, shape: tuple[int, ...], batch: int, precision: str = "float32", pairs: str = "", device: str = "cpu", **more: Any
+    dataset: str, shape: tuple[int, ...], batch: int, precision: Any = "float32", pairs: str = "", device: str = "cpu", **more: Any
 ) -> Callable[[], Any]:
     """A step of the public loop, of a run that is never written, at a learning rate that leaves the losses where they are.
 
@@ -62,10 +56,19 @@ def ours(
     """
     rows = noise(shape, max(batch, 4))
     own: dict[str, Any] = {"face": "paper", "lr": 1e-7} | ({"pairs": pairs} if pairs else {}) | more
-    session = Session.start(dataset, Data(rows, rows), Path("not-written.run"), batch_size=batch, device=device, **own)
+    session = Session.start(dataset, Data(rows, rows), Path("not-written.run"), batch_size=batch, device=device, precision=precision, **own)
     run, batches = session.run, repeat(next(session.batches()))  # laid out as the session lays them out
-    cast: dict[str, Any] = {} if precision == "float32" else {"precision": precision}
-    played = play(run.game.train(), batches, run.optimizers, steps=10**9, seed=0, average=session.average, decay=run.decay, **cast)
+    played = play(
+        run.game.train(),
+        batches,
+        run.optimizers,
+        steps=10**9,
+        seed=0,
+        average=session.average,
+        decay=run.decay,
+        precision=session.config["precision"],
+        graph=session.graph,
+    )
     return lambda: next(played).losses
 
 
@@ -77,6 +80,7 @@ class Case(NamedTuple):
         loop: "ours", or one of ``peers.LOOPS``.
         precision: "float32" or "bfloat16".
         pairs, face: of ours.
+        graph: of ours, on a GPU: captured.
     """
 
     network: str
@@ -84,10 +88,16 @@ class Case(NamedTuple):
     precision: str = "float32"
     pairs: str = ""
     face: str = "paper"
+    graph: bool = False
 
     @property
     def words(self) -> str:
-        said = [self.loop.replace("_", " "), "modern face" * (self.face == "modern"), f"pairs {self.pairs}" * bool(self.pairs)]
+        said = [
+            self.loop.replace("_", " "),
+            "graph" * self.graph,
+            "modern face" * (self.face == "modern"),
+            f"pairs {self.pairs}" * bool(self.pairs),
+        ]
         return ", ".join(word for word in [*said, "bfloat16" * (self.precision == "bfloat16")] if word)
 
     def step(self, batch: int = BATCH, device: str = "cpu") -> Callable[[], Any]:
@@ -95,5 +105,5 @@ class Case(NamedTuple):
         torch.manual_seed(0)
         rows = table(self.network)
         if self.loop == "ours":
-            return ours(self.network, rows.X, batch, self.precision, self.pairs, device, face=self.face)
+            return ours(self.network, rows.X, batch, self.precision, self.pairs, device, face=self.face, graph=self.graph)
         return peers.LOOPS[self.loop](rows, torch.rand(batch, *rows.X).to(device), self.precision == "bfloat16", device)

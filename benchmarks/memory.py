@@ -43,17 +43,19 @@ def peak(work: Callable[[], Any], device: str) -> float:
 def main() -> None:
     import torch
 
+    from ali.graphs import WARM_UP
     from benchmarks.cases import Case
 
-    *case, batch, device = sys.argv[1:]
+    *case, graph, batch, device = sys.argv[1:]
     torch.set_num_threads(1)
     torch.optim.Adam([torch.zeros(1, device=device)])  # imports PyTorch's compiler
 
-    def two_steps() -> None:  # the second has the optimisers' memories
-        step = Case(*case).step(int(batch), device)
-        step(), step()
+    def steps() -> None:  # from the second on there are the optimisers' memories; a captured step comes after those that warm up
+        step = Case(*case, graph=graph == "True").step(int(batch), device)
+        for _ in range(WARM_UP + 2 if graph == "True" else 2):
+            step()
 
-    print(peak(two_steps, device))
+    print(peak(steps, device))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, TypeVar
 
-from benchmarks.cases import BATCH, Case, offers
+from benchmarks.cases import BATCH, Case
 from benchmarks.counting import Counter, count
 from benchmarks.limits import clock
 
@@ -45,11 +45,10 @@ class Row:
     megabytes: float | None = None
 
 
-def cases(network: str) -> list[Case]:
-    """The rows of a network that the library can do, ours first. Stand-ins judge pairs apart, and so does ours where it can."""
-    apart = "apart" if offers("pairs") else ""
-    own = [Case(network), *([Case(network, pairs=apart)] if apart else [])]
-    own += [Case(network, precision="bfloat16", pairs=apart)] if offers("precision") else []
+def cases(network: str, graphs: bool = False) -> list[Case]:
+    """The rows of a network, ours first; stand-ins judge pairs apart. With captured steps of ours, if asked for."""
+    own = [Case(network), Case(network, pairs="apart"), Case(network, precision="bfloat16", pairs="apart")]
+    own += [case._replace(graph=True) for case in own[1:] if graphs]
     own += [Case(network, face="modern")] if network not in ("cifar10", "tiny_imagenet") else []  # as SVHN's, as CelebA's
     precisions = ("float32", "bfloat16") if network == "svhn" else ("float32",)
     return own + [Case(network, loop, precision) for precision in precisions for loop in ("alternating", "one_forward")]
@@ -76,7 +75,7 @@ def rows(network: str, limits: dict[str, float], device: str = "cpu", batch: int
     """Measure a network; CelebA, of which a step takes half a minute on a CPU, is only counted there, on few images."""
     cpu = device == "cpu"
     few = 4 if network == "celeba" and cpu else batch
-    steps = {case: case.step(few, device) for case in cases(network)}
+    steps = {case: case.step(few, device) for case in cases(network, graphs=not cpu)}
     counted = {case: count(step, limits) if cpu else count(case.step(4)) for case, step in steps.items()}
     if not cpu:  # a captured graph hides what it does from the counter: few images were counted on the CPU
         for counter in counted.values():
@@ -95,11 +94,11 @@ def standin(measured: list[Row], which: str, precision: str) -> Row | None:
 
 
 def ratios(measured: list[Row]) -> list[tuple[str, float, float]]:
-    """The bounds on the rows of a network: in words, what was measured, the bound. Ours judges pairs apart where it can."""
+    """The bounds on the rows of a network: in words, what was measured, the bound. Ours judges pairs apart."""
     found = []
     for network, precision, which, other, bound in RATIOS:
         slow = standin(measured, which, other)
-        own = [row for row in measured if row.case[:3] == (network, "ours", precision) and row.case.face == "paper"]
+        own = [row for row in measured if row.case[:3] == (network, "ours", precision) and row.case.face == "paper" and not row.case.graph]
         if slow and own:
             words = f"{network}: {own[-1].case.words} over {which} stand-in{' in bfloat16' * (other == 'bfloat16')}"
             found.append((words, over(own[-1].seconds, slow.seconds), bound))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ali import games, sweeps
 from ali.data.source import Batch
@@ -151,3 +152,39 @@ def test_the_loop_s_sweep_gives_every_player_its_own_gradient(name, kind):
             for p, slope in zip(owned[player], expected[player], strict=True):
                 found = torch.zeros_like(p) if p.grad is None else p.grad
                 torch.testing.assert_close(found, torch.zeros_like(p) if slope is None else slope, rtol=1e-10, atol=1e-14)
+
+
+class Questions(TorchDispatchMode):
+    """Notes who asks for a number, or for as many rows as numbers say: there a GPU is waited for, and no graph can be captured."""
+
+    ASKING = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "_unique2")
+
+    def __init__(self):
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        # A mask that chooses rows, too: how many there are depends on its numbers.
+        masks = name.startswith("index") and any(t is not None and t.dtype == torch.bool for t in args[1])
+        if name in self.ASKING or masks:
+            self.asked.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_questions_are_noticed():
+    x = torch.randn(4)
+    for ask in (lambda: float(x[0]), lambda: bool(x.sum() > 0), lambda: x[x > 0], lambda: torch.equal(x, x), lambda: x.nonzero()):
+        with Questions() as questions:
+            ask()
+        assert questions.asked
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_no_step_waits_for_the_device(name, kind):
+    run = make(name, kind)
+    played = play(run.game, iter([batch(kind)] * 2), run.optimizers, steps=2, seed=0, average=make(name, kind).game, decay=0.9)
+    next(played)
+    with Questions() as questions:
+        next(played)
+    assert not questions.asked

@@ -294,6 +294,7 @@ def test_other_rows_are_refused_on_resuming(finished):
         ({"lr": "fast"}, "lr must be float, got 'fast'"),
         ({"batch_size": 1}, "batch_size must be at least 2"),
         ({"threads": 0}, "threads must be at least 1"),
+        ({"graph": True, "device": "cpu"}, "graph captures a step for a GPU with CUDA, and this device is cpu"),
         ({"device": "meta"}, "device 'meta' can not be used here"),
         ({"recipe": lambda spec: None}, "must return an ali.recipes.Run"),
         ({"recipe": lambda spec: replace(recipes.ali(spec, width=8), optimizers={})}, "each needs one"),

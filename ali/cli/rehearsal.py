@@ -39,7 +39,7 @@ def compare(effort: str, session: Session) -> None:
     print(f"--effort {effort}: about {duration(seconds)}, {session.steps:,} steps of {session.batch_size} rows, width {arguments['width']}")
 
 
-def measure(session: Session, steps: int = 3, warmup: int = 1) -> dict[str, float]:
+def measure(session: Session, steps: int = 3, warmup: int | None = None) -> dict[str, float]:
     """Play a few steps to measure what a run costs; the session is of no use afterwards.
 
     Returns:
@@ -48,10 +48,12 @@ def measure(session: Session, steps: int = 3, warmup: int = 1) -> dict[str, floa
     import numpy as np
     import torch
 
+    from ali.graphs import WARM_UP
     from ali.machine import keep_memory
     from ali.process import threads
     from ali.train import play
 
+    warmup = (WARM_UP + 1 if session.graph else 1) if warmup is None else warmup
     batches = session.batches()
     session.run.game.train()
     times, last = [], time.monotonic()
@@ -64,6 +66,7 @@ def measure(session: Session, steps: int = 3, warmup: int = 1) -> dict[str, floa
         average=session.average,
         decay=session.run.decay,
         precision=session.config["precision"],
+        graph=session.graph,
     )
     keep_memory()
     with threads(session.config["threads"]):

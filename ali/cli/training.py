@@ -40,6 +40,7 @@ OWN = (
     "device",
     "threads",
     "precision",
+    "graph",
     "save_every",
     "tensorboard",
 )  # flags of every training command
@@ -197,6 +198,7 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
         flag("device", str, "auto", "auto, cpu, cuda, ..."),
         flag("threads", int | None, None, "Threads of the CPU. Default: 1 for small fully connected games, else as many as are idle."),
         flag("precision", Precision, "float32", "float32, or bfloat16: faster on processors and GPUs that have it, and noisier."),
+        flag("graph", bool, False, "Capture the step as a CUDA graph: faster for small networks on a GPU."),
         flag("save_every", float, 60.0, "Seconds between checkpoints."),
         flag("tensorboard", bool, False, "Write the losses for TensorBoard, too (needs the extra of that name)."),
         *(flag(key, p.annotation, p.default, words.get(key, "")) for key, p in options.items()),
