@@ -5,10 +5,12 @@ the same noise each time, so that its numbers can be compared through a run:
 
 .. math::
     \text{coverage} &= \text{share of held-out rows that have a sample within their distance to their } k \text{-th neighbour} \\
+    \text{precision} &= \text{share of samples that lie within that distance of a held-out row} \\
     \text{samples} &= W_1(\tilde x, x) / s, \quad \text{codes} = W_1(\hat z, z), \quad
         \text{reconstruction} = \mathbb{E} (x - \hat x)^2 / s^2
 
-with :math:`s^2` the mean variance of x's components, and :math:`W_1` the sliced Wasserstein distance of equally many rows.
+with :math:`s^2` the mean variance of x's components, and :math:`W_1` the sliced Wasserstein distance: of samples to as many rows, of
+codes to :data:`FINE` times as many draws from p(z).
 
 References:
     | Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, ICML 2020: coverage (arXiv:2002.09797)
@@ -17,7 +19,7 @@ References:
 
 from __future__ import annotations
 
-__all__ = ["Gauge", "Watch", "coverage", "evenly", "in_short", "moments", "most", "rows", "score", "sliced_wasserstein"]
+__all__ = ["Gauge", "Watch", "coverage", "evenly", "in_short", "moments", "most", "rows", "score"]
 
 import math
 from collections.abc import Callable
@@ -36,6 +38,7 @@ NEIGHBOUR = 5  # whose distance is a held-out row's radius
 DIRECTIONS = 64  # of the sliced distances
 ROWS = (200, 500)  # that a gauge looks at: the fewest and the most, where there are so many
 MOMENTS = 25  # at most, through a run
+FINE = 4  # draws from p(z) for each code that is compared with them
 NUMBERS = 2**20  # in these rows, at most: 4 MB, a few times over
 SHARE = 0.025  # rows that are measured, of those trained on: the costs then stay below 2 %
 
@@ -48,7 +51,8 @@ EARLY = 0.4  # or codes that are off: later than this share of the training,
 LOOKS = 5  # and at this moment or later
 CODES_OFF = 0.4  # beyond the distance of draws from p(z) itself, standard deviations
 WORSE = (2.0, 0.2)  # times its best, and that much more of the variance
-WON = 0.05  # D's loss, as a share of its first
+WON = 0.05  # D's loss, as a share of its first; and less than who guesses loses
+POOR = 1.0  # error of reconstructions, as a share of the variance: the mean row would be as good
 UNLIKE = 0.2  # samples this far from the data, standard deviations
 EXPLODED = 10.0  # times the largest loss before, and at least that
 
@@ -57,12 +61,7 @@ CALMER = "Try a lower --lr, or a larger --penalty where the recipe has one"
 
 def coverage(real: Float[Tensor, "n d"], fake: Float[Tensor, "m d"], k: int = NEIGHBOUR) -> float:
     """Share of real rows that have a fake one no farther than their own k-th neighbour; 1 - 2^-k for one law and n = m."""
-    return _covered(real, fake, _radii(real, k))
-
-
-def sliced_wasserstein(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], directions: Float[Tensor, "d k"]) -> float:
-    """Mean over directions (unit columns) of the 1-Wasserstein distance of two projected samples of one size."""
-    return _apart((a @ directions).sort(0).values, (b @ directions).sort(0).values)
+    return _covered(real, fake, _radii(real, k))[0]
 
 
 class Gauge:
@@ -79,11 +78,12 @@ class Gauge:
         self.rows = _flat(x)
         self.spread = max(1e-12, math.sqrt(self.rows.var(0, unbiased=False).mean().item()))
         self.directions = _directions(self.rows.shape[1])
+        self.priors: dict[int, tuple[Tensor, Tensor, float]] = {}  # directions, quantiles and floor of p(z), by the seed of its draws
         self.radii, self.sorted = _radii(self.rows, NEIGHBOUR), (self.rows @ self.directions).sort(0).values
 
     @torch.no_grad()
     def measure(self, networks: Any, seed: int = 0) -> dict[str, float]:
-        """Coverage, samples, codes (and ``codes_floor``: of as many draws from p(z)) and reconstruction, as far as the game has them.
+        """Coverage, precision, samples, codes (and ``codes_floor``: of draws from p(z)) and reconstruction, as far as the game has them.
 
         Arguments:
             networks: the game; its mode and torch's noise are left as they were.
@@ -100,15 +100,15 @@ class Gauge:
                 z = networks.prior.sample(n)
                 labels = (networks.labels(n),) if conditions else ()
                 made = _flat(self._chunks(lambda *u: networks.decode(*u).mean, z, *labels))
-                values["coverage"] = _covered(self.rows, made, self.radii)
+                values["coverage"], values["precision"] = _covered(self.rows, made, self.radii)
                 values["samples"] = _apart(self.sorted, (made @ self.directions).sort(0).values) / self.spread
             if infers and not (conditions and not told):
                 z_hat = self._chunks(lambda *u: networks.encode(*u).rsample(), self.x, *told)
                 if z is not None and z_hat.shape == z.shape:
-                    codes, drawn, more = _flat(z_hat), _flat(z), _flat(networks.prior.sample(n))
-                    directions = _directions(codes.shape[1])
-                    values["codes"] = sliced_wasserstein(codes, drawn, directions)
-                    values["codes_floor"] = sliced_wasserstein(more, drawn, directions)
+                    if seed not in self.priors:  # the last noise that is drawn: nothing else depends on whether it is
+                        self.priors[seed] = _quantiles([_flat(networks.prior.sample(n)) for _ in range(FINE)])
+                    directions, fine, values["codes_floor"] = self.priors[seed]
+                    values["codes"] = _apart((_flat(z_hat) @ directions).sort(0).values, fine)
                     x_hat = _flat(self._chunks(lambda *u: networks.decode(*u).mean, z_hat, *told))
                     values["reconstruction"] = ((x_hat - self.rows) ** 2).mean().item() / self.spread**2
         networks.train(training)
@@ -146,7 +146,9 @@ class Watch:
         losses = {player: sum(lost[player] for lost in self.heard) / len(self.heard) for player in (self.heard or [{}])[0]}
         self.heard = []
         self.looks += 1
-        found = self._collapsed(progress, values) | self._codes(progress, values) | self._worse(values) | self._lost(values, losses)
+        found = (
+            self._collapsed(progress, values) | self._codes(progress, values) | self._worse(progress, values) | self._lost(values, losses)
+        )
         new = [words for kind, words in found.items() if kind not in self.wrong]
         self.wrong = found
         for name, value in (values | {"score": score(values)}).items():
@@ -164,9 +166,12 @@ class Watch:
             words = f"the networks went astray: their score is {score(values):.3g}, after {self.best['score']:.3g} before (0 is perfect)"
             return {"collapsed": f"{words}. {CALMER}"}
         if self._late(progress) and now < FEW:
-            words = f"samples cover little: they come near {now:.0%} of the held-out rows, with {progress:.0%} of the training done"
-            return {"few": f"{words}. {CALMER}"}
+            return self._few(now, progress)
         return {}
+
+    def _few(self, now: float, progress: float) -> dict[str, str]:
+        words = f"samples cover little: they come near {now:.0%} of the held-out rows, with {progress:.0%} of the training done"
+        return {"few": f"{words}. {CALMER}"}
 
     def _late(self, progress: float) -> bool:
         """Has there been time to learn? Of a run that is so short that it is hardly measured nothing is asked."""
@@ -179,8 +184,14 @@ class Watch:
         advice = "codes drawn from p(z) then are not those that the decoder learned from: train longer, or with a lower --lr"
         return {"codes": f"codes ignore the prior: q(z) lies {off:.2f} standard deviations from p(z) on average; {advice}"}
 
-    def _worse(self, values: dict[str, float]) -> dict[str, str]:
+    @staticmethod
+    def _poor(now: float) -> dict[str, str]:
+        return {"poor": f"reconstructions are worse than the mean row: an error of {now:.0%} of the variance. Train longer, or: {CALMER}"}
+
+    def _worse(self, progress: float, values: dict[str, float]) -> dict[str, str]:
         now, best = values.get("reconstruction", 0.0), self.best.get("reconstruction", 0.0)
+        if self._late(progress) and now > POOR:
+            return self._poor(now)
         if not best or now < WORSE[0] * best or now < best + WORSE[1]:
             return {}
         return {"worse": f"reconstructions got worse: an error of {now:.0%} of the variance, after {best:.0%} before. {CALMER}"}
@@ -190,7 +201,7 @@ class Watch:
         # Of several judges one may win by rights: that of ALAD who sees z beside its reconstruction.
         judges = [player for player in losses if "discriminator" in player or "critic" in player]
         now, first = (sum(lost.get(player, 0.0) for player in judges) for lost in (losses, self.first))
-        if judges and 0 <= now < WON * first and values.get("samples", 0.0) > UNLIKE:
+        if judges and 0 <= now < min(WON * first, math.log(2) * len(judges)) and values.get("samples", 0.0) > UNLIKE:
             found["won"] = (
                 f"{'the ' + judges[0] if len(judges) == 1 else 'every discriminator'} has won: its loss is {now:.3f}, after {first:.3f} "
                 "at first, so it tells every sample from the data, and little is left to learn from it. Raise --penalty, or lower "
@@ -203,9 +214,14 @@ class Watch:
         return found
 
     def verdict(self, values: dict[str, float]) -> str:
-        """The last word on a run."""
-        if self.wrong:
-            return "Not healthy: " + "; ".join(self.wrong.values()) + "."
+        """The last word on a run. Nobody asks of a run that is hardly begun that it is good; of one that has ended everybody does."""
+        wrong = dict(self.wrong)
+        if values.get("coverage", 1.0) < SOME:
+            wrong = self._few(values["coverage"], 1.0) | wrong
+        if values.get("reconstruction", 0.0) > POOR:
+            wrong = self._poor(values["reconstruction"]) | wrong
+        if wrong:
+            return "Not healthy: " + "; ".join(wrong.values()) + "."
         return f"Healthy: {in_short(values) or 'no loss went astray'}."
 
     def to_json(self) -> dict[str, Any]:
@@ -280,6 +296,7 @@ def in_short(values: dict[str, float]) -> str:
     """A few words for a line of progress."""
     said = {
         "coverage": lambda v: f"covers {v:.0%}",
+        "precision": lambda v: f"precision {v:.0%}",
         "reconstruction": lambda v: f"reconstruction error {v:.0%}",
         "codes": lambda v: f"codes off {max(0.0, v - values['codes_floor']):.2f}",
     }
@@ -296,13 +313,21 @@ def _directions(d: int) -> Tensor:
     return drawn / drawn.norm(dim=0)
 
 
+def _quantiles(drawn: list[Tensor]) -> tuple[Tensor, Tensor, float]:
+    """Directions, nearly a law's own quantiles along each, and how far a single one of the samples lies from them."""
+    n, directions = len(drawn[0]), _directions(drawn[0].shape[1])
+    fine = (torch.cat(drawn) @ directions).sort(0).values.unflatten(0, (n, len(drawn))).mean(1)
+    return directions, fine, sum(_apart((one @ directions).sort(0).values, fine) for one in drawn) / len(drawn)
+
+
 def _radii(real: Tensor, k: int) -> Tensor:
     return torch.cdist(real, real).kthvalue(min(k, len(real) - 1) + 1, dim=1).values  # the nearest of all is the row itself
 
 
-def _covered(real: Tensor, fake: Tensor, radii: Tensor) -> float:
-    nearest = torch.cdist(real, fake).min(1).values
-    return (nearest <= radii + 1e-6).double().mean().item()  # closed balls, so that equal rows of a discrete table count
+def _covered(real: Tensor, fake: Tensor, radii: Tensor) -> tuple[float, float]:
+    """The share of real rows that have a fake one in their ball, and of fake rows that lie in one."""
+    inside = torch.cdist(real, fake) <= radii[:, None] + 1e-6  # closed balls, so that equal rows of a discrete table count
+    return inside.any(1).double().mean().item(), inside.any(0).double().mean().item()
 
 
 def _apart(a: Tensor, b: Tensor) -> float:

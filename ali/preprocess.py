@@ -9,7 +9,7 @@ that takes the place of what is discrete. For pixels and plain numbers there is 
 
 from __future__ import annotations
 
-__all__ = ["Pixels", "Preprocess", "Standardise", "fit", "from_json"]
+__all__ = ["Pixels", "Preprocess", "Standardise", "fit", "from_json", "refuse_dark"]
 
 import math
 from collections.abc import Callable
@@ -25,6 +25,7 @@ from ali.data.source import Source
 from ali.data.tables import Column
 from ali.errors import AliError
 
+DARK = 0.25  # of white: images all of whose pixels are darker have another white than is thought
 LARGEST = 1e30  # single precision, with room to add and to divide
 
 
@@ -226,6 +227,22 @@ def _brightest(x: Any) -> float:
         if x.max() <= maximum:
             return maximum
     raise AliError(f"the brightest pixel is {x.max():g}; pixels of type {x.dtype} go up to {known[-1]:g} at most: scale them first")
+
+
+def refuse_dark(source: Source, fitted: Preprocess) -> None:
+    """Refuse to learn from an array of images none of which comes near white: white is hardly what was meant.
+
+    Raises:
+        AliError: says how bright they are, and what to do.
+    """
+    if fitted.pixels is None or source.maximum is not None or not isinstance(source.x, np.ndarray):
+        return
+    found = float(source.x.max())
+    if 0 < found <= DARK * fitted.pixels:
+        raise AliError(
+            f"the brightest pixel is {found:g}, far below {fitted.pixels:g}, which would be taken for white: if {found:g} is white, "
+            f"divide by it, so that pixels lie in 0 to 1; if the images are as dark as that, divide by {fitted.pixels:g}"
+        )
 
 
 def from_json(state: dict) -> Preprocess:

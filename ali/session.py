@@ -80,6 +80,7 @@ class Session:
             self.preprocess = preprocess.from_json(checkpoint.read_json(known))
         else:
             fitted = preprocess.fit(data.train, config.get("face", "modern"))
+            preprocess.refuse_dark(data.train, fitted)
             self.preprocess = parents.inherited(parent, fitted, np.array(data.train.x[:2000])) if parent else fitted
         spec = recipes.Spec(self.preprocess.network_shape, data.train.classes, self.preprocess.heads, data.train.attributes)
         config["spec"] = spec.to_json()

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 import ali
 from ali import checkpoint, recipes
 from ali.data.digits import digits
+from ali.errors import AliError
 from ali.session import Session, Stopped
 
 SMALL = {"width": 16, "depth": 1, "epochs": 4}
@@ -380,3 +381,12 @@ def test_config_that_does_not_fit_the_weights_is_told_in_one_sentence(finished, 
     with pytest.raises(ali.AliError, match=words) as error:
         ali.load(run)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_images_whose_white_is_another_are_refused(tmp_path, dtype):
+    x = digits().train.x[:60].astype(dtype)  # 0 to 16
+    with pytest.raises(AliError, match=r"the brightest pixel is 16, far below 255.* divide by it"):
+        ali.Model.train("images", x, out=tmp_path / "run", epochs=1)
+    assert not (tmp_path / "run").exists()
+    ali.Model.train("images", (x / 16).astype("float32"), out=tmp_path / "run", epochs=1, width=4)

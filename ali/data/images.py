@@ -302,7 +302,7 @@ def _stream(
         streams.Streamed(streams.Blocks(part, window * streams.MIB), side, crop, grey, places)
         for part, places in zip(rows, kept, strict=True)
     ]
-    return [Source(x, **found, notes=(*notes, *said), chosen=chosen) for x, found in zip(xs, known, strict=True)]
+    return [Source(x, **found, maximum=255.0, notes=(*notes, *said), chosen=chosen) for x, found in zip(xs, known, strict=True)]
 
 
 def _undecodable(part: Part, survey: Survey, known: set[int]) -> Iterator[int]:
@@ -340,7 +340,7 @@ def _read(path: str, parts: list[Part], survey: Survey, crop: Crop) -> list[Sour
     _check_left(path, [len(x) for x, _ in decoded], len(survey.tally.bad))
     known, said = labels.finish(path, parts, [beside for _, beside in decoded])
     notes = (*survey.tally.words(survey.side), *said)
-    return [Source(x, **found, notes=notes, chosen={"stream": False}) for (x, _), found in zip(decoded, known, strict=True)]
+    return [Source(x, **found, maximum=255.0, notes=notes, chosen={"stream": False}) for (x, _), found in zip(decoded, known, strict=True)]
 
 
 def _survey(parts: list[Part], skip_bad: bool) -> tuple[list[int], set[pixels.Size], bool, list[list[int]]]:
