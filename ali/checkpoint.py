@@ -65,7 +65,9 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise AliError(f"{file.parent}: not a run folder, {file.name} is missing") from None
+        inside = sorted(path.parent.name for path in file.parent.glob(f"*/{file.name}"))
+        which = f"; there is one in {file.parent / inside[0]}" if inside else ""
+        raise AliError(f"{file.parent}: not a run folder, {file.name} is missing{which}") from None
     except (ValueError, OSError) as error:
         raise AliError(f"{file}: broken ({error}); copy it again, or train again") from None
     if not isinstance(value, dict):

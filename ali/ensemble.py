@@ -45,7 +45,7 @@ def entries(runs: Any, seed: int = 0) -> list[dict[str, Any]]:
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise AliError(f"{where}: can not be read ({why}); give a number of runs, or a JSON file like {example}") from None
-    if isinstance(given, int) and not isinstance(given, bool):
+    if isinstance(given, int) and not isinstance(given, bool) and given > 0:
         given = [{"seed": seed + k} for k in range(given)]
     if not isinstance(given, list | tuple) or not given:
         raise AliError(f"{where}: must be a number of runs, at least 1, or a list like {example}, got {given!r}")

@@ -160,7 +160,7 @@ class Session:
             raise AliError(f"unknown face {face!r}: choose modern or paper")
         if isinstance(function, recipes.Recipe) and face != function.said.get("face", face):
             raise AliError(f"{name} has one face only: leave face out, got {face!r}")
-        known = recipes.defaults(function, dataset, face)
+        known = recipes.defaults(function, dataset, face, data.train.x.shape)
         if isinstance(given := arguments.get("parent") or None, str | os.PathLike):
             arguments["parent"] = os.fspath(ready.found(os.fspath(given)))
         for argument in arguments:

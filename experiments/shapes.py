@@ -62,7 +62,7 @@ def grid(side: int) -> np.ndarray:
 def shapes(random: np.random.Generator) -> dict[str, Shape]:
     """Every shape by its name."""
     moons = make_moons(ROWS, noise=0.05, random_state=0)[0].astype(np.float32)
-    kind = random.integers(3, size=ROWS)
+    kind, t = random.integers(3, size=ROWS), random.standard_normal(ROWS)
     age = np.where(kind == 0, random.normal(30, 3, ROWS), random.gamma(9, 6, ROWS))
     people = pa.table({
         "age": age.round(1), "kind": np.array(["red", "green", "blue"])[kind], "member": random.random(ROWS) < 0.2 + 0.3 * (kind == 1),
@@ -79,6 +79,10 @@ def shapes(random: np.random.Generator) -> dict[str, Shape]:
         "20 Gaussians in 10-D": mixed(random, random.uniform(-4, 4, (20, 10)), 0.2),
         "20 Gaussians in 100-D": mixed(random, random.uniform(-4, 4, (20, 100)), 0.2),
         "mixed table": Shape(people, "table"),
+        "moons, a table of 3,000 rows": Shape(pa.table({"a": moons[:3000, 0], "b": moons[:3000, 1]}), "table"),
+        "a curve in three columns": Shape(
+            pa.table({"t": t, "twice": 2 * t + 0.01 * random.standard_normal(ROWS), "sine": np.sin(3 * t)}), "table"
+        ),
     }
 
 

@@ -25,6 +25,18 @@ def steps(arguments, rows):
     return arguments["epochs"] * (rows // min(arguments["batch_size"], rows))
 
 
+@pytest.mark.parametrize(
+    ("shape", "latent", "fine"),
+    [((1000, 2), 2, True), ((999, 2), 2, False), ((5000, 16), 8, True), ((5000, 17), 8, False), ((), 8, False)],
+)
+def test_networks_see_fine_structure_where_there_are_rows_to_learn_it_from(shape, latent, fine):
+    for name in ("ali", "bigan", "egbad", "vae"):
+        found = recipes.defaults(recipes.RECIPES[name], "table", "modern", shape)
+        assert found["latent"] == latent, "q(z) of fewer numbers than z has can not match p(z)"
+        assert bool(found["frequencies_x"]) == bool(found["frequencies_z"]) == (fine and name in ("ali", "bigan"))
+    assert recipes.defaults(recipes.ali, "table", "paper", shape)["latent"] == 8
+
+
 @pytest.mark.parametrize("dataset", [name for name in recipes.DATASETS if length_said(recipes.ali, name)])
 @pytest.mark.parametrize("rows", [100, 1397, 60_000, 10**6])
 def test_normal_is_what_a_named_data_set_says(dataset, rows):

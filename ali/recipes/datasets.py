@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ali.data.source import Data
 
 
+MANY, FEW = 1000, 16  # rows and columns: with fewer rows, or more columns, networks that see fine structure learn rows by heart
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A data set by name, and what it changes about a recipe's defaults.
@@ -32,6 +35,7 @@ class Dataset:
         modern: arguments of the modern face.
         paper: arguments of the paper face, beside ``PAPER``.
         own: arguments of the modern face of one recipe, by its name.
+        fine: the same, where there are many rows of few columns (:data:`MANY`, :data:`FEW`), so that fine structure can be learned.
     """
 
     about: str
@@ -40,6 +44,7 @@ class Dataset:
     modern: dict[str, Any] = field(default_factory=dict)
     paper: dict[str, Any] = field(default_factory=dict)
     own: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fine: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def function(self) -> Callable[..., Any]:
         """The function that reads the data."""
@@ -65,6 +70,8 @@ PAPER: dict[str, Any] = {
     "information": 1.0, "information_continuous": 0.1,
     "lr": 1e-4, "beta1": 0.5, "beta2": 0.999, "batch_size": 100, "ema": 0.0,
 }  # fmt: skip
+
+FINE: dict[str, Any] = {"frequencies_x": (3, 6, 12, 25), "frequencies_z": (1, 2, 4, 8), "penalty_end": 0.005, "thin": 4}
 
 DATASETS: dict[str, Dataset] = {
     "digits": Dataset(
@@ -143,13 +150,20 @@ DATASETS: dict[str, Dataset] = {
         "tables:table",
         needs="a .csv or .parquet file, or an .npy or .npz array (n, columns)",
         modern={"networks": "mlp", "latent": 8, "width": 128, "depth": 3, "batch_size": 128, "lr": 2e-3},
+        fine={"ali": FINE, "bigan": FINE},
         paper={"networks": "mlp", "latent": 8, "width": 128, "depth": 3},
     ),
 }  # fmt: skip
 
 
-def defaults(recipe: Callable[..., Run], dataset: str, face: str) -> dict[str, Any]:
+def defaults(recipe: Callable[..., Run], dataset: str, face: str, shape: tuple[int, ...] = ()) -> dict[str, Any]:
     """The arguments that a recipe takes for a data set when nothing is said.
+
+    Arguments:
+        recipe: or anybody's own function.
+        dataset: a name in :data:`DATASETS`.
+        face: "modern" or "paper".
+        shape: of the training rows, (n, ...), where they are known.
 
     The recipe's own, then what the face and the data set change, then what the game needs whatever the data, then what the data set
     changes about this recipe alone. A recipe that is made of other parts than this package's keeps its own.
@@ -158,5 +172,9 @@ def defaults(recipe: Callable[..., Run], dataset: str, face: str) -> dict[str, A
     entry = DATASETS[dataset] if isinstance(recipe, Recipe) else Dataset("", "")
     changed = recipe.changed if isinstance(recipe, Recipe) else {}
     own = entry.own.get(recipe.__name__, {})
+    if len(shape) == 2 and shape[0] >= MANY and shape[1] <= FEW:
+        own = own | entry.fine.get(recipe.__name__, {})
     chosen = known | (PAPER | entry.paper if face == "paper" else entry.modern | changed | own)
+    if len(shape) == 2 and face == "modern" and "latent" in chosen and isinstance(recipe, Recipe):
+        chosen["latent"] = min(chosen["latent"], shape[1])  # q(z) of fewer numbers than z has can not match p(z)
     return {name: value for name, value in chosen.items() if name in known}
