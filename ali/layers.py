@@ -97,7 +97,9 @@ class _Masked(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *slopes) -> tuple[Tensor, None, None]:
         (slope,) = slopes
-        return slope * ctx.saved_tensors[0].to(slope.dtype).mul_(ctx.scale), None, None
+        kept = ctx.saved_tensors[0].to(slope.dtype).mul_(ctx.scale)
+        # In place where nobody differentiates this in turn: at the end of D's sweep memory is at its highest.
+        return slope * kept if torch.is_grad_enabled() else kept.mul_(slope), None, None
 
 
 class Conv2d(nn.Conv2d):
