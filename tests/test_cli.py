@@ -458,3 +458,21 @@ def test_the_time_left_is_said_early_without_a_terminal(tmp_path, monkeypatch):
     lines = re.findall(r"^ *(\d+) %  .* left; losses", printed, re.MULTILINE)
     assert int(lines[0]) < 10
     assert lines[1:] == [str(k) for k in range(10, 101, 10)]
+
+
+@pytest.mark.parametrize("flags", [(), ("--out", "run"), ("--seed", 3)])
+def test_an_unknown_data_set_is_said_before_its_flags(tmp_path, flags):
+    done = run("train", "digts", *flags, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "unknown data set 'digts', did you mean 'digits'?" in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_of_runs_is_told_from_a_run(tmp_path):
+    works("train", "mixture", *FAST, "--n", 300, "--runs", 2, "--out", tmp_path / "runs")
+    done = run("evaluate", tmp_path / "runs")
+    assert done.returncode == 2
+    assert f"there is one in {tmp_path / 'runs' / '0'}" in done.stderr
+    done = run("train", "mixture", "--n", 300, "--runs", 0, "--out", tmp_path / "none")
+    assert "at least 1" in done.stderr
+    assert "got 0" in done.stderr

@@ -2,11 +2,16 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.datasets import make_moons
+from sklearn.neighbors import NearestNeighbors
 
 import ali
 from ali.data.digits import digits
 from ali.data.mixtures import mixture
+from ali.data.source import Data, Source
+from ali.data.tables import number_columns
 
 
 @pytest.mark.parametrize("recipe", ["ali", "bigan"])
@@ -33,3 +38,17 @@ def test_the_paper_s_face_learns_digits(tmp_path):
     values = ali.evaluate(ali.Model.train("digits", out=tmp_path / "run", face="paper"), digits())
     assert values["two_sample"] < 0.9
     assert values["label_kept"] > 0.5
+
+
+@pytest.mark.slow
+def test_a_table_of_two_moons_is_learned_by_default(tmp_path):
+    rows = make_moons(3000, noise=0.05, random_state=0)[0]
+    data = Data(*(Source(part.astype(np.float32), columns=number_columns(2)) for part in (rows[:2700], rows[2700:])))
+    model = ali.Model.train("table", data, out=tmp_path / "run")
+    # The share of samples that lie on no moon, farther from all rows than 99 % of unseen ones: a filled box has a third of them.
+    nearest = NearestNeighbors(n_neighbors=1).fit(rows[:2700])
+    beside = np.mean(nearest.kneighbors(model.sample(2000, seed=0))[0] > np.quantile(nearest.kneighbors(rows[2700:])[0], 0.99))
+    assert beside < 0.1
+    values = ali.evaluate(model, data)
+    assert values["coverage"] > 0.9
+    assert values["q_z"] < 0.06

@@ -59,6 +59,8 @@ def which(dataset: str | None) -> str:
 
 def add_commands(train: App, tokens: list[str]) -> None:
     """Give ``ali train`` a command for each data set, its flags those of the recipe and the face that the tokens ask for."""
+    if tokens[1:] and not tokens[1].startswith("-") and tokens[1] not in map(_shown, recipes.DATASETS):
+        raise AliError(which(tokens[1]))  # before its flags are read: they would be said to be unknown
     recipe, face = recipe_named(_value(tokens, "--recipe", "ali")), _value(tokens, "--face", "modern")
     for name in recipes.DATASETS:
         train.command(_command(name, recipe, "paper" if face == "paper" else "modern"), name=_shown(name))
