@@ -76,7 +76,7 @@ def rows(network: str, limits: dict[str, float], device: str = "cpu", batch: int
     cpu = device == "cpu"
     few = 4 if network == "celeba" and cpu else batch
     steps = {case: case.step(few, device) for case in cases(network, graphs=not cpu)}
-    counted = {case: count(step, limits) if cpu else count(case.step(4)) for case, step in steps.items()}
+    counted = {case: count(step, limits) if cpu else count(case._replace(graph=False).step(4)) for case, step in steps.items()}
     if not cpu:  # a captured graph hides what it does from the counter: few images were counted on the CPU
         for counter in counted.values():
             counter.flops = counter.flops * batch // 4

@@ -110,3 +110,12 @@ def test_the_table_has_a_row_for_each_loop_and_the_page_keeps_one_section_for_ea
         page.PAGE.read_text().split()
         == "# About <!-- begin cpu --> third <!-- end cpu --> <!-- begin cuda --> second <!-- end cuda -->".split()
     )
+
+
+def test_captured_steps_are_cases_of_a_gpu_alone():
+    captured = [case for case in speed.cases("svhn", graphs=True) if case.graph]
+    assert {case.precision for case in captured} == {"float32", "bfloat16"}
+    assert not any(case.graph for case in speed.cases("svhn"))
+    for case in captured:  # each beside the same step without a graph, and counted as that one
+        assert case._replace(graph=False) in speed.cases("svhn")
+        assert "graph" in case.words
