@@ -26,7 +26,7 @@ __all__ = ["PER_ROW", "Tape", "per_row", "record", "stateless", "through"]
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -89,8 +89,30 @@ class Tape:
         ends: dict[str, list[tuple[Tensor, Tensor | None]]] = {player: [(loss, None)] for player, loss in losses.items()}
         for cut in reversed(self.cuts):
             self._sweep(cut, ends, owned)
-        for player, (tensors, slopes) in {player: zip(*end, strict=True) for player, end in ends.items()}.items():
-            torch.autograd.backward(tensors, slopes, inputs=owned[player], retain_graph=player != list(ends)[-1])
+        for player, end in ends.items():
+            last = player == list(ends)[-1]
+            if not last and len(end) > 1:
+                others = {id(p) for other in ends if other != player for p in owned[other]}
+                end = self._let_go(end, owned[player], others)
+            if end:
+                tensors, slopes = zip(*end, strict=True)
+                torch.autograd.backward(tensors, slopes, inputs=owned[player], retain_graph=not last)
+
+    @staticmethod
+    def _let_go(end: list[tuple[Tensor, Tensor | None]], own: list[nn.Parameter], others: set[int]) -> list[tuple[Tensor, Tensor | None]]:
+        """Sweep what shares nothing with the rest and leads to nobody else's weights, and free it: memory is highest here.
+
+        Returns:
+            The rest.
+        """
+        graphs, mine = [_graph(tensor) for tensor, _ in end], {id(p) for p in own}
+        rest = []
+        for k, ((tensor, slope), (nodes, leaves)) in enumerate(zip(end, graphs, strict=True)):
+            if leaves & others or any(nodes & more for j, (more, _) in enumerate(graphs) if j != k):
+                rest.append((tensor, slope))
+            elif leaves & mine:
+                torch.autograd.backward(tensor, slope, inputs=own)
+        return rest
 
     @staticmethod
     def _sweep(cut: Cut, ends: dict[str, list[tuple[Tensor, Tensor | None]]], owned: dict[str, list[nn.Parameter]]) -> None:
@@ -173,6 +195,20 @@ def stateless(network: nn.Module) -> bool:
 def _known(module: nn.Module) -> bool:
     kind = type(module).__mro__[parametrize.is_parametrized(module)]  # a parametrised layer has a class of its own
     return kind in PER_ROW or (isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.training)
+
+
+def _graph(tensor: Tensor) -> tuple[set[Any], set[int]]:
+    """The nodes that a tensor was computed by, and the identities of the leaves they lead to."""
+    waiting: list[Any] = [tensor.grad_fn]
+    nodes, leaves = set(), {id(tensor)} if tensor.grad_fn is None else set()
+    while waiting:
+        node = waiting.pop()
+        if hasattr(node, "variable"):
+            leaves.add(id(node.variable))
+        elif node is not None and node not in nodes:
+            nodes.add(node)
+            waiting.extend(following for following, _ in node.next_functions)
+    return nodes, leaves
 
 
 def _seed(ends: list[tuple[Tensor, Tensor | None]], seen: Tensor) -> Tensor:
