@@ -38,6 +38,7 @@ NEIGHBOUR = 5  # whose distance is a held-out row's radius
 DIRECTIONS = 64  # of the sliced distances
 ROWS = (200, 500)  # that a gauge looks at: the fewest and the most, where there are so many
 MOMENTS = 25  # at most, through a run
+LONG = 4096  # numbers in a row that is large
 FINE = 4  # draws from p(z) for each code that is compared with them
 NUMBERS = 2**20  # in these rows, at most: 4 MB, a few times over
 SHARE = 0.025  # rows that are measured, of those trained on: the costs then stay below 2 %
@@ -320,13 +321,18 @@ def _quantiles(drawn: list[Tensor]) -> tuple[Tensor, Tensor, float]:
     return directions, fine, sum(_apart((one @ directions).sort(0).values, fine) for one in drawn) / len(drawn)
 
 
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    # Through a product of matrices it is faster, but takes copies of both: too much where rows are large.
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist" if a.shape[1] > LONG else "use_mm_for_euclid_dist_if_necessary")
+
+
 def _radii(real: Tensor, k: int) -> Tensor:
-    return torch.cdist(real, real).kthvalue(min(k, len(real) - 1) + 1, dim=1).values  # the nearest of all is the row itself
+    return _distances(real, real).kthvalue(min(k, len(real) - 1) + 1, dim=1).values  # the nearest of all is the row itself
 
 
 def _covered(real: Tensor, fake: Tensor, radii: Tensor) -> tuple[float, float]:
     """The share of real rows that have a fake one in their ball, and of fake rows that lie in one."""
-    inside = torch.cdist(real, fake) <= radii[:, None] + 1e-6  # closed balls, so that equal rows of a discrete table count
+    inside = _distances(real, fake) <= radii[:, None] + 1e-6  # closed balls, so that equal rows of a discrete table count
     return inside.any(1).double().mean().item(), inside.any(0).double().mean().item()
 
 
