@@ -200,7 +200,8 @@ class CodedPrior(nn.Module):
 
     def sample(self, n: int) -> Float[Tensor, "n d"]:
         # Not one_hot, which looks at the numbers it is given: a GPU would be waited for.
-        chosen = torch.eye(self.categories).to(self.like)[torch.randint(self.categories, (n,), device=self.like.device)]
+        corners = torch.eye(self.categories, device=self.like.device, dtype=self.like.dtype)
+        chosen = corners[torch.randint(self.categories, (n,), device=self.like.device)]
         code, noise = (torch.randn(n, k, device=self.like.device, dtype=self.like.dtype) for k in (self.continuous, self.noise))
         if self.law == "uniform":
             code = 2 * torch.rand_like(code) - 1

@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from ali.data.source import Batch
 from ali.games.game import Game
 
-Turn = Callable[[Batch, Tensor, Any], dict[str, Tensor]]
+Turn = Callable[[Batch, Tensor, float | Tensor], dict[str, Tensor]]
 WARM_UP = 3  # steps before the capture: optimisers get their states, libraries choose their kernels
 
 
@@ -51,6 +51,19 @@ class Graphed:
         self._forget()
 
     def __call__(self, batch: Batch, progress: Tensor, new: float) -> dict[str, Tensor]:
+        """Do a step.
+
+        Arguments:
+            batch: n rows, the same n each time.
+            progress: share of the training that is done, 0-d, on the batch's device.
+            new: weight of the new in the average, in [0, 1].
+
+        Returns:
+            What each player lost, 0-d.
+
+        Raises:
+            ValueError: a batch of another shape than that of the captured step.
+        """
         if self._replay is not None and not self._same_states():  # somebody put other states in: the old ones are what would move
             self._forget()
         if self.why_not or self._warm < WARM_UP:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 
 import ali
@@ -64,6 +65,19 @@ def test_a_perfect_game_gets_perfect_numbers():
     assert mean["codes"] == pytest.approx(mean["codes_floor"], rel=0.35)
     assert mean["samples"] == pytest.approx(math.sqrt(2) * mean["codes_floor"], rel=0.35)  # the rows are draws, too
     assert mean["precision"] == pytest.approx(1, abs=0.05)
+
+
+def test_sliced_distances_equal_the_mean_of_scipy_s_on_each_slice():
+    x, game, torch_noise = normal(80, 5), Plain(5, a=2.0, b=1.0), torch.get_rng_state()
+    values = Gauge(x).measure(game)
+    torch.manual_seed(0)
+    made, drawn = 2 * game.prior.sample(80) + 1, torch.cat([game.prior.sample(80) for _ in range(health.FINE)])
+    torch.set_rng_state(torch_noise)
+    slices = health._directions(5).T
+    samples, codes = (np.mean([wasserstein_distance((a @ u).numpy(), (b @ u).numpy()) for u in slices]) for a, b in ((made, x), (x, drawn)))
+    assert values["samples"] == pytest.approx(samples / x.var(0, unbiased=False).mean().sqrt().item(), rel=1e-6)
+    # Against the middles of the prior's small steps, not the steps themselves.
+    assert values["codes"] == pytest.approx(codes, rel=0.05)
 
 
 def test_numbers_of_games_that_are_wrong_by_a_known_amount():

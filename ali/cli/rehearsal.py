@@ -39,7 +39,7 @@ def compare(effort: str, session: Session) -> None:
     print(f"--effort {effort}: about {duration(seconds)}, {session.steps:,} steps of {session.batch_size} rows, width {arguments['width']}")
 
 
-def measure(session: Session, steps: int = 3, warmup: int | None = None) -> dict[str, float]:
+def measure(session: Session, steps: int = 3, warmup: int = 1) -> dict[str, float]:
     """Play a few steps to measure what a run costs; the session is of no use afterwards.
 
     Returns:
@@ -53,7 +53,7 @@ def measure(session: Session, steps: int = 3, warmup: int | None = None) -> dict
     from ali.process import threads
     from ali.train import play
 
-    warmup = (WARM_UP + 1 if session.graph else 1) if warmup is None else warmup
+    warmup += WARM_UP if session.graph else 0
     batches = session.batches()
     session.run.game.train()
     times, last = [], time.monotonic()

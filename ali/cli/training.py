@@ -185,7 +185,7 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
     defaults = recipes.defaults(recipe, name, face)
     free = face == "modern" and isinstance(recipe, recipes.Recipe) and not length_said(recipe, name)
     follows = {*(("epochs", "batch_size", "width") if free else ())}
-    if face == "modern" and name == "table":
+    if face == "modern" and entry.fine:
         follows |= {"latent", *entry.fine.get(recipe.__name__, ())}
     path = inspect.Parameter("path", inspect.Parameter.POSITIONAL_ONLY, annotation=Annotated[str, Parameter(help=entry.needs)])
     parameters = [
