@@ -30,9 +30,7 @@ class Maxout(nn.Module):
         self.pieces = pieces
 
     def forward(self, a: Float[Tensor, "n kc ..."]) -> Float[Tensor, "n c ..."]:
-        if self.pieces != 2:
-            return a.unflatten(1, (-1, self.pieces)).amax(2)
-        return _Larger.apply(a)[0]
+        return _Larger.apply(a)[0] if self.pieces == 2 else _Largest.apply(a.unflatten(1, (-1, self.pieces)))
 
     def extra_repr(self) -> str:
         return f"pieces={self.pieces}"
@@ -57,6 +55,25 @@ class _Larger(torch.autograd.Function):
         (is_first,) = ctx.saved_tensors
         of_first = slope * is_first.to(slope.dtype)
         return torch.stack([of_first.movedim(1, -1), (slope - of_first).movedim(1, -1)], -1).flatten(-2).movedim(-1, 1)
+
+
+class _Largest(torch.autograd.Function):
+    """The largest along the third axis; equal ones share the slope. PyTorch's own way back counts them in 64-bit integers."""
+
+    @staticmethod
+    def forward(a: Float[Tensor, "n c k ..."]) -> Float[Tensor, "n c ..."]:
+        return a.amax(2)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.save_for_backward(*inputs, output)
+
+    @staticmethod
+    def backward(ctx, slope) -> Float[Tensor, "n c k ..."]:  # pyrefly: ignore[bad-override]
+        a, largest = (t.detach() for t in ctx.saved_tensors)
+        share = torch.empty_like(a, dtype=slope.dtype)
+        torch.eq(a, largest.unsqueeze(2), out=share)
+        return share.mul_((slope / share.sum(2)).unsqueeze(2))
 
 
 class Dropout(nn.Dropout):

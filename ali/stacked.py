@@ -152,6 +152,8 @@ def stack(games: Sequence[nn.Module]) -> Any:
             module.__class__ = to  # the same object, so that all who hold it hold the stacked one
             if isinstance(module, StackedNetwork):
                 module.games = len(games)
+        if isinstance(module, nn.ReLU):
+            module.inplace = False  # in place on a view, as stacked batch normalisation gives it, autograd would copy four times
     for name, module in stacked.named_modules():
         if isinstance(module, StackedNormed):
             paces: list[Any] = [game.get_submodule(name) for game in games]
@@ -271,7 +273,8 @@ class StackedGame(Game):
         sums, each = zip(*self.noise.means, strict=True)
         # Losses are weighted sums of means: the weights are their derivatives.
         weights = [torch.autograd.grad(loss, sums, retain_graph=True, materialize_grads=True) for loss in losses.values()]
-        lost = torch.stack([torch.stack(weight) for weight in weights]) @ torch.stack(each)
+        # No matrix product: where the loop's products are bfloat16, this one would be.
+        lost = (torch.stack([torch.stack(weight) for weight in weights]).unsqueeze(2) * torch.stack(each)).sum(1)
         if first:
             total = torch.stack(list(losses.values())).detach()
             if not torch.equal(before, torch.get_rng_state()) or not torch.allclose(lost.sum(1), total, 1e-3, 1e-3, equal_nan=True):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from contextlib import nullcontext
 from itertools import islice
 from typing import Any
 
@@ -20,6 +19,7 @@ import torch
 from ali import recipes
 from ali.data.mixtures import mixture
 from ali.data.source import Source, stream
+from ali.machine import Precision, keep_memory
 from ali.stacked import Stacked
 from ali.train import play
 
@@ -34,12 +34,14 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 
 
-def ratio(networks: str, runs: int = 10, rounds: int = 5, threads: int = 1, precision: str = "float32", steps: int = 4) -> dict[str, float]:
+def ratio(
+    networks: str, runs: int = 10, rounds: int = 5, threads: int = 1, precision: Precision = "float32", steps: int = 4
+) -> dict[str, float]:
     """Measure one case.
 
     Arguments:
         networks: a name in ``NETWORKS``.
-        precision: of the stacked runs, "float32" or "bfloat16" (autocast).
+        precision: of the stacked runs, "float32" or "bfloat16" .
         steps: per measurement.
 
     Returns:
@@ -53,17 +55,15 @@ def ratio(networks: str, runs: int = 10, rounds: int = 5, threads: int = 1, prec
     try:
         made = _made(networks, own)
         rows = [stream(source, run.batch_size, k) for k, run in enumerate(made)]
-        stacked = Stacked(made, [one["seed"] for one in own]).play(rows, steps=10**6)
-        alone = {name: [_alone(run, source, k) for k, run in enumerate(_made(networks, own))] for name in {"float32", precision}}
-        players = {"stacked": ([stacked], precision), **{name: (each, name) for name, each in alone.items()}}
+        stacked = Stacked(made, [one["seed"] for one in own]).play(rows, steps=10**6, precision=precision)
+        alone = {name: [_alone(run, source, k, name) for k, run in enumerate(_made(networks, own))] for name in {"float32", precision}}
+        players = {"stacked": [stacked], **alone}
         times: dict[str, list[float]] = {name: [] for name in players}
         for turn in range(rounds + 1):
-            for name, (each, kind) in players.items():
-                context = torch.autocast("cpu", torch.bfloat16) if kind == "bfloat16" else nullcontext()
+            for name, each in players.items():
                 began = _now(threads)
-                with context:
-                    for player in each:
-                        _ = list(islice(player, steps))
+                for player in each:
+                    _ = list(islice(player, steps))
                 if turn:  # the first one warms up
                     times[name].append(_now(threads) - began)
     finally:
@@ -83,8 +83,8 @@ def _made(networks: str, own: list[dict[str, Any]]) -> list[recipes.Run]:
     return made
 
 
-def _alone(run: recipes.Run, source: Source, seed: int):
-    return play(run.game, stream(source, run.batch_size, seed), run.optimizers, steps=10**6, seed=seed, rate=run.rate)
+def _alone(run: recipes.Run, source: Source, seed: int, precision: Any):
+    return play(run.game, stream(source, run.batch_size, seed), run.optimizers, steps=10**6, seed=seed, rate=run.rate, precision=precision)
 
 
 def _now(threads: int) -> float:
@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--precision", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"])
     asked = parser.parse_args()
+    keep_memory()  # as `ali train` does, for both
     print(
         f"{'networks':9} {'threads':>7} {'precision':>9} {'x alone':>8} {'range':>12} {'x alone, same precision':>24} {'model steps/s':>14}"
     )

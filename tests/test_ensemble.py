@@ -24,7 +24,7 @@ from ali.train import noise_seed, play
 
 STEPS, ROWS = 4, 12
 OWN = ({"seed": 3}, {"seed": 8, "lr": 3e-3, "beta1": 0.2}, {"seed": 3, "scale": 0.5, "beta2": 0.9})
-SHAPES = {"vector": (3,), "image": (1, 4, 4)}
+SHAPES = {"vector": (3,), "plane": (2,), "image": (1, 4, 4)}
 
 
 def made(recipe: str, shape: tuple[int, ...], seed: int, **arguments) -> recipes.Run:
@@ -59,11 +59,12 @@ def assert_near(one: torch.nn.Module, other: torch.nn.Module) -> None:
 
 
 CASES = {
-    **{(recipe, kind, "modern"): {} for recipe in STACKING for kind in SHAPES},
+    **{(recipe, kind, "modern"): {} for recipe in STACKING for kind in ("vector", "image")},
     **{(recipe, "vector", "paper"): {"face": "paper", "penalty": 0.0} for recipe in ("ali", "gan", "aae")},
     ("ali", "vector", "annealed"): {"penalty": 0.1, "penalty_end": 0.01, "schedule": "alternating"},
     ("ali", "vector", "seeds only"): {},
     ("ali", "vector", "implicit"): {"encoder": "implicit"},
+    ("ali", "plane", "the mixture's networks"): {"networks": "mixture", "face": "paper", "penalty": 0.0},
     ("ali", "vector", "weight normalisation"): {"weight_norm": True},
     ("ali", "vector", "thin"): {"penalty": 0.1, "thin": 2, "likelihood": 0.5},
     ("ali", "vector", "fourier"): {"frequencies_x": (1.0, 3.0), "frequencies_z": (2.0,)},
@@ -251,6 +252,23 @@ def test_stacked_networks_compute_in_bfloat16_as_networks_alone(networks):
     for k in range(3):
         assert together.dtype == alone[k].dtype
         torch.testing.assert_close(together[k::3], alone[k], rtol=0.05, atol=0.05 * float(alone[k].abs().max()))
+
+
+def test_runs_trained_together_in_bfloat16_lose_what_each_loses_alone():
+    """In the first step, whose weights are the same; what they lose has full precision."""
+    data, found = Source(rows((3,)).x.astype("float32")), []
+    singles, together = ([made("ali", (3,), **own) for own in OWN] for _ in range(2))
+    for run in (*singles, *together):
+        run.game.float()
+    for run, own in zip(singles, OWN, strict=True):
+        turns = play(run.game, stream(data, ROWS, own["seed"]), run.optimizers, steps=1, seed=own["seed"], precision="bfloat16")
+        found.append(next(turns).losses)
+    stacked = Stacked(together, [own["seed"] for own in OWN])
+    (step,) = stacked.play([stream(data, ROWS, own["seed"]) for own in OWN], steps=1, precision="bfloat16")
+    for k, losses in enumerate(found):
+        for player, loss in losses.items():
+            assert step.losses[player].dtype == torch.float32
+            torch.testing.assert_close(step.losses[player][k], loss, rtol=0.02, atol=0.02)
 
 
 def test_the_command_line_trains_several_runs(tmp_path):

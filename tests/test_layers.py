@@ -30,6 +30,13 @@ def test_maxout_sends_the_gradient_to_the_largest_piece():
     assert a.grad.tolist() == [[0, 10, 0, 20, 0, 0]]
 
 
+@pytest.mark.parametrize(("pieces", "slopes"), [(2, [[1, 0, 0, 1]]), (4, [[1 / 3, 0, 1 / 3, 1 / 3]])])
+def test_maxout_s_gradient_sums_to_one_over_equal_pieces(pieces, slopes):
+    a = torch.tensor([[2.0, 1.0, 2.0, 2.0]] if pieces == 4 else [[2.0, 2.0, 1.0, 3.0]], requires_grad=True)
+    Maxout(pieces)(a).sum().backward()
+    torch.testing.assert_close(a.grad, torch.tensor(slopes, dtype=torch.float32))
+
+
 def test_maxout_refuses_channels_that_do_not_make_groups():
     with pytest.raises(RuntimeError):
         Maxout(2)(torch.zeros(1, 5))
