@@ -68,6 +68,13 @@ def test_label_is_taken_out_and_dropped_columns_are_gone(tmp_path):
     assert sorted([*train.y, *test.y]) == [0, 1, 2, 2]
 
 
+def test_columns_without_a_difference_are_left_out_and_said(tmp_path):
+    train, _ = tables.table(write(tmp_path, "a,b,c,d\n1,7,,x\n2,7,NA,y\n3,7,,x\n4,7,,y\n"))
+    assert [column.name for column in train.columns] == ["a", "d"]
+    assert train.notes == ("column 'b' is constant (7): it is left out", "column 'c' is empty: it is left out")
+    np.testing.assert_array_equal(tables.to_matrix(tables.read(write(tmp_path, "d,a,b\ny,2,8\n")), train.columns, "rows"), [[2, 1]])
+
+
 def test_matrix_and_table_are_the_same_thing(tmp_path):
     rows = tables.read(write(tmp_path, CSV))
     _, columns = everything(write(tmp_path, CSV))
@@ -226,8 +233,7 @@ def test_data_frames_in_memory_are_tables(tmp_path):
         ("a,\n1,2\n3,4\n", {}, "column 1 has no name"),
         ("a,b\n1,2\n3\n", {}, "line 3: 1 cells, but the header has 2"),
         ("a,b\n1,2\n3,4,5\n", {}, "line 3: 3 cells"),
-        ("a,b\n1,7\n2,7\n", {}, r"column 'b' is constant \(7\).*--drop b"),
-        ("a,b\n1,\n2,\n", {}, "column 'b' is empty.*--drop b"),
+        ("a,b\n7,\n7,\n", {}, r"column 'a' is constant \(7\); column 'b' is empty. There is nothing to learn"),
         ("a,b\n" + "".join(f"{k},{k}\n" for k in range(30)) + "31,oops\n", {}, "column 'b' holds numbers, but 1 of 31 .* 'oops'"),
         ("a,b\n" + "".join(f"{k},word{k}\n" for k in range(150)), {}, "column 'b' has 150 different texts among 150 rows.*--drop b"),
         ("a,b\n1,2\n3,4\n", {"label": "c"}, "no column 'c'; its columns are a, b"),

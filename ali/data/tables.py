@@ -232,12 +232,12 @@ def _frame(rows: Any, where: str) -> pa.Table:
 
 
 def _describe(rows: pa.Table, categories: set[str], where: str, notes: list[str]) -> tuple[Column, ...]:
-    """Find out what each column holds; what is worth saying goes to the notes.
+    """Find out what each column holds, without those that hold one value or none; what is worth saying goes to the notes.
 
     Raises:
-        AliError: columns that nothing can be learned from, all of them named, with what to drop; a text among numbers.
+        AliError: columns that hold what can not be learned, all of them named, with what to drop; a text among numbers; no column is left.
     """
-    columns, useless = [], []
+    columns, useless, same = [], [], []
     for name in rows.column_names:
         cells = rows.column(name).to_pylist()
         present = [cell for cell in cells if not _is_missing(cell)]
@@ -246,7 +246,7 @@ def _describe(rows: pa.Table, categories: set[str], where: str, notes: list[str]
         code = name not in categories and next((c for c in present if isinstance(c, str) and re.fullmatch(r"[-+]?0\d+", c)), None)
         kind = "category" if name in categories or code else _kind(cells, present, name, where) if present else "number"
         if len(different) < 2 and not (missing and different):
-            useless.append((name, "is empty" if not present else f"is constant ({present[0]})"))
+            same.append(f"column {name!r} is {f'constant ({present[0]})' if present else 'empty'}")
         elif kind == "boolean":
             columns.append(Column(name, "boolean", ("false", "true"), missing))
         elif kind == "category":
@@ -271,6 +271,9 @@ def _describe(rows: pa.Table, categories: set[str], where: str, notes: list[str]
         names = ",".join(name for name, _ in useless)
         how = f"drop these columns: {names}" if where == "data" else f"leave out with --drop {names}"
         raise AliError(f"{where}: {why}. Nothing can be learned there: {how}")
+    if not columns:
+        raise AliError(f"{where}: {'; '.join(same)}. There is nothing to learn")
+    notes += [f"{what}: it is left out" for what in same]
     return tuple(columns)
 
 
