@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Log", "Report"]
+__all__ = ["Log", "Pace", "Report"]
 
 import json
 import time
@@ -18,7 +18,7 @@ class Report(NamedTuple):
     Arguments:
         step, steps: steps done, and in all.
         rows: training rows seen so far.
-        rate: rows per second since this session began.
+        rate: rows per second of late (:class:`Pace`).
         losses: what each player lost, averaged since the last report.
         health: numbers measured last (:class:`ali.health.Gauge`); empty before the first.
         warnings: what has gone wrong since the last report, and what was done about it, in words.
@@ -35,6 +35,29 @@ class Report(NamedTuple):
     @property
     def seconds_left(self) -> float:
         return (self.steps - self.step) * self.rows / self.step / self.rate
+
+
+class Pace:
+    """Steps per second of late: over the second half of the time since the first step was done, which takes longer than others.
+
+    Arguments:
+        step: steps done when the clock is started.
+    """
+
+    def __init__(self, step: int):
+        self.marks = [(time.monotonic(), step)]
+
+    def mark(self, done: int) -> None:
+        """Keep in mind that so many steps are done now."""
+        if done > self.marks[-1][1]:
+            self.marks.append((time.monotonic(), done))
+
+    def rate(self) -> float:
+        """Between two marks: the last one, and the last that lies half as far back as the first step's end."""
+        *before, (now, done) = self.marks
+        half = (before[min(1, len(before) - 1)][0] + now) / 2
+        then, step = [mark for mark in before if mark[0] <= half][-1]
+        return (done - step) / (now - then)
 
 
 class Log:

@@ -29,7 +29,7 @@ from ali import __version__, card, checkpoint, health, machine, pictures, prepro
 from ali.data.source import Batch, Data, hide, known_counts, stream
 from ali.errors import AliError
 from ali.games.game import Conditions, Generates
-from ali.log import Log, Report
+from ali.log import Log, Pace, Report
 from ali.process import device_named, few_threads, threads
 from ali.recipes import parents
 from ali.recipes.arguments import check_arguments
@@ -298,7 +298,7 @@ class Session:
         with self._alone():
             self._log, self._frames, self._looks = Log(self.folder, self.step), health.evenly(self.steps, FRAMES), self._gauge()
             self._lines = {*health.evenly(self.steps, LINES), *self._looks}
-            self._began, self._saved, self._first, self._save_every = time.monotonic(), time.monotonic(), self.step, save_every
+            self._pace, self._saved, self._save_every = Pace(self.step), time.monotonic(), save_every
             self._sums, self._count, self._lost = {}, 0, {}
             if self.step == 0:
                 self._draw()
@@ -347,6 +347,8 @@ class Session:
             Stopped: as for :meth:`play`.
         """
         self.step, guard = done, self.guard
+        if done in self._lines or len(self._pace.marks) == 1:
+            self._pace.mark(done)
         # On the CPU each loss is looked at; on a GPU that would wait for the device, so every report.
         bad = self._bad(losses) if self.device.type == "cpu" or done in self._lines else None
         if done == self.steps:
@@ -379,7 +381,7 @@ class Session:
             guard.look(done, self.steps)
         if done == self.steps:
             guard.finish(done)
-        rate = (done - self._first) * self.batch_size / (time.monotonic() - self._began)
+        rate = self._pace.rate() * self.batch_size
         report = Report(done, self.steps, done * self.batch_size, rate, self._lost, dict(guard.values), tuple(guard.words))
         self._sums, self._count, guard.words = {}, 0, []
         self._log.write(report, looked, guard.verdict() if done == self.steps else None)
