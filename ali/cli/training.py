@@ -241,9 +241,8 @@ def _play(session: Session | Ensemble, save_every: float, tensorboard: bool) -> 
     terminal = Console().is_terminal
     with _tensorboard(session, tensorboard) as write, stoppable(session), Progress(*columns, disable=not terminal) as bar:
         task, printed = bar.add_task("starting", total=session.steps, completed=session.step), 10 * session.step // session.steps
-        said, began, reports = False, time.monotonic(), 0
-        for report in session.play(save_every):
-            reports += 1
+        said, began = False, time.monotonic()
+        for reports, report in enumerate(session.play(save_every)):
             write(report)
             losses = ", ".join(f"{player} {loss:.3f}" for player, loss in report.losses.items())
             words = f"{report.rate:,.0f} rows/s, {duration(report.seconds_left)} left; losses: {losses}"
@@ -252,7 +251,7 @@ def _play(session: Session | Ensemble, save_every: float, tensorboard: bool) -> 
             for warning in report.warnings:
                 bar.console.print(f"Warning: {warning}.", markup=False, highlight=False, soft_wrap=True)
             tenth = 10 * report.step // report.steps
-            early = not said and reports > 1 and time.monotonic() - began > 2  # how long will it take? The first step does not tell
+            early = not said and reports and time.monotonic() - began > 2  # how long will it take? The first step does not tell
             if not terminal and (tenth > printed or early):
                 printed, said = tenth, True
                 print(f"{100 * report.step // report.steps if early else 10 * tenth:3d} %  {words}", flush=True)
