@@ -19,8 +19,10 @@ from PIL import Image
 from scipy.io import savemat
 
 from ali import recipes
-from ali.data import images, official
-from ali.data.official import Unofficial, celeba, cifar10, imagenet, mnist, svhn
+from ali.data import images, official_checksums, official_formats, official_pictures
+from ali.data.official import celeba, cifar10, imagenet, mnist, svhn
+from ali.data.official_checksums import Unofficial
+from ali.data.official_pictures import cut_centre, cut_face, read_pictures
 from ali.data.source import Data, Source
 from ali.errors import AliError
 
@@ -31,7 +33,7 @@ READERS = {"mnist": mnist, "cifar10": cifar10, "svhn": svhn, "celeba": celeba, "
 @pytest.fixture(autouse=True)
 def _tiny_files_are_not_the_published_ones(request, monkeypatch):
     if "checksums" not in request.node.name:
-        monkeypatch.setattr(official, "MD5", {})
+        monkeypatch.setattr(official_checksums, "MD5", {})
 
 
 def refused(reader, path, words: str, **options) -> str:
@@ -157,10 +159,10 @@ def test_a_closed_folder_beside_is_no_obstacle(tmp_path, monkeypatch):  # lost+f
 def test_checksums_that_agree_are_silent_and_others_warn_but_are_read(tmp_path, monkeypatch, form):
     put(tmp_path, MNIST_FORMS[form])
     sums = {name: hashlib.md5(content).hexdigest() for name, content in MNIST.items()}
-    monkeypatch.setattr(official, "MD5", sums)
+    monkeypatch.setattr(official_checksums, "MD5", sums)
     mnist(str(tmp_path))  # a warning would be an error
     digest = sums["t10k-labels-idx1-ubyte"]
-    monkeypatch.setitem(official.MD5, "t10k-labels-idx1-ubyte", "0" * 32)
+    monkeypatch.setitem(official_checksums.MD5, "t10k-labels-idx1-ubyte", "0" * 32)
     with pytest.warns(Unofficial, match=rf"t10k-labels-idx1-ubyte\S*: is not byte for byte the published .*{digest}") as caught:
         assert np.array_equal(mnist(str(tmp_path)).test.y, Y_TEST)
     assert len(caught) == 1
@@ -169,9 +171,9 @@ def test_checksums_that_agree_are_silent_and_others_warn_but_are_read(tmp_path, 
 def test_checksums_of_pickles_and_mat_files_are_of_the_files(tmp_path, monkeypatch):
     cifar, numbers = put(tmp_path / "c", CIFAR), put(tmp_path / "s", SVHN)
     sums = {name: hashlib.md5(content).hexdigest() for name, content in (CIFAR | SVHN).items()}
-    monkeypatch.setattr(official, "MD5", sums)
+    monkeypatch.setattr(official_checksums, "MD5", sums)
     cifar10(str(cifar)), svhn(str(numbers), part="train+extra")
-    monkeypatch.setattr(official, "MD5", dict.fromkeys(sums, "0" * 32))
+    monkeypatch.setattr(official_checksums, "MD5", dict.fromkeys(sums, "0" * 32))
     with pytest.warns(Unofficial) as caught:
         cifar10(str(cifar)), svhn(str(numbers), part="train+extra")
     named = [str(warning.message).split(": ")[0].rpartition("/")[2] for warning in caught]
@@ -179,8 +181,8 @@ def test_checksums_of_pickles_and_mat_files_are_of_the_files(tmp_path, monkeypat
 
 
 def test_checksums_are_known_for_every_official_file_that_has_one():
-    assert all(len(md5) == 32 and set(md5) <= set("0123456789abcdef") for md5 in official.MD5.values())
-    assert set(MNIST) | set(CIFAR) | set(SVHN) | {"list_eval_partition.txt", "list_attr_celeba.txt"} == set(official.MD5)
+    assert all(len(md5) == 32 and set(md5) <= set("0123456789abcdef") for md5 in official_checksums.MD5.values())
+    assert set(MNIST) | set(CIFAR) | set(SVHN) | {"list_eval_partition.txt", "list_attr_celeba.txt"} == set(official_checksums.MD5)
 
 
 # CIFAR-10, in pickles as Python 2 wrote them.
@@ -353,7 +355,7 @@ def test_damaged_pickles_are_read_or_refused_and_never_a_traceback(tmp_path):
         for flip in (0x01, 0xFF):
             file.write_bytes(content[:place] + bytes([content[place] ^ flip]) + content[place + 1 :])
             try:
-                official._objects(*official._unpickled(file))
+                official_formats.objects(*official_formats.unpickled(file))
                 read += 1
             except AliError as error:
                 assert str(error).startswith(f"{file}: ")  # noqa: PT017
@@ -497,7 +499,7 @@ def partition(numbers=NUMBERS, parts=PARTS) -> bytes:
 
 @pytest.mark.parametrize("form", ["in PATH", "one level down", "in itself", "without a partition"])
 def test_celeba_is_cropped_as_the_authors_did_and_split_as_published(tmp_path, monkeypatch, form):
-    monkeypatch.setattr(official, "FACES", len(NUMBERS))
+    monkeypatch.setattr(official_pictures, "FACES", len(NUMBERS))
     folder = tmp_path / "celeba" if form == "one level down" else tmp_path
     put_faces(folder, inner="img_align_celeba/img_align_celeba" if form == "in itself" else "img_align_celeba")
     if form != "without a partition":
@@ -518,7 +520,7 @@ def test_celeba_is_cropped_as_the_authors_did_and_split_as_published(tmp_path, m
 def test_a_celeba_face_is_exactly_that_of_the_authors_pipeline(tmp_path):
     noise = Image.fromarray(RNG.integers(0, 256, (218, 178, 3), dtype=np.uint8))
     wanted = np.asarray(noise.resize((64, 78), Image.Resampling.LANCZOS))[7:71]
-    assert np.array_equal(np.asarray(official._face(noise)), wanted)
+    assert np.array_equal(np.asarray(cut_face(noise)), wanted)
 
 
 def test_the_partition_decides_not_the_numbers(tmp_path):
@@ -599,7 +601,7 @@ def test_without_classes_in_val_no_part_of_imagenet_has_labels(tmp_path):
 @pytest.mark.parametrize("size", [(100, 75), (60, 90), (64, 64), (500, 375), (333, 1000), (64, 65), (32, 48)])
 def test_imagenet_pictures_are_scaled_by_their_shorter_side_and_cut_in_the_middle(tmp_path, size):
     picture(7, size).save(tmp_path / "x.png")
-    x = official._pictures([str(tmp_path / "x.png")], 64, lambda opened: official._centre(opened, 64))[0]
+    x = read_pictures([str(tmp_path / "x.png")], 64, lambda opened: cut_centre(opened, 64))[0]
     width, height = size
     scale = 64 / min(size)
     for channel, long, axis in ((0, height, 0), (1, width, 1)):
@@ -614,7 +616,7 @@ def test_a_large_jpeg_and_a_small_png_of_one_scene_agree(tmp_path):
     picture(7, (800, 600)).save(tmp_path / "x.jpeg", quality=95)
     picture(7, (800, 600)).save(tmp_path / "x.png")
     files = [str(tmp_path / name) for name in ("x.jpeg", "x.png")]
-    jpeg, png = official._pictures(files, 64, lambda opened: official._centre(opened, 64)).astype(int)
+    jpeg, png = read_pictures(files, 64, lambda opened: cut_centre(opened, 64)).astype(int)
     assert np.abs(jpeg - png).max() <= 4
 
 
@@ -622,7 +624,7 @@ def test_a_large_jpeg_and_a_small_png_of_one_scene_agree(tmp_path):
 def test_pictures_of_other_kinds_become_colour(tmp_path, mode):  # ILSVRC has grey and CMYK pictures, and a PNG called .JPEG
     flat = Image.new("RGB", (80, 70), (204, 51, 102)).convert(mode)
     flat.save(tmp_path / "x.JPEG", "PNG" if mode in ("RGBA", "P") else "JPEG")
-    x = official._pictures([str(tmp_path / "x.JPEG")], 64, lambda opened: official._centre(opened, 64))
+    x = read_pictures([str(tmp_path / "x.JPEG")], 64, lambda opened: cut_centre(opened, 64))
     wanted = [round(0.299 * 204 + 0.587 * 51 + 0.114 * 102)] * 3 if mode == "L" else [204, 51, 102]
     assert np.abs(x.astype(int) - wanted).max() <= 4
 
@@ -641,7 +643,7 @@ def test_many_pictures_stay_in_their_order(tmp_path):
     for k in range(9):
         Image.new("RGB", (8, 8), (k, 0, 0)).save(tmp_path / f"{k}.png")
     files = [str(tmp_path / f"{k % 9}.png") for k in range(5000)]
-    x = official._pictures(files, 8, lambda opened: opened)
+    x = read_pictures(files, 8, lambda opened: opened)
     assert np.array_equal(x[:, 0, 0, 0], np.arange(5000) % 9)
 
 

@@ -13,8 +13,9 @@ from test_images import put_parquet
 from test_official import CIFAR, FORMS, MNIST, NUMBERS, PARTS, READERS, SVHN, batch, idx, mat, partition, put, put_faces, records, refused
 
 from ali import recipes
-from ali.data import official
-from ali.data.official import celeba, mnist, svhn
+from ali.data import official_checksums, official_formats, official_pictures
+from ali.data.official import celeba, cifar10, mnist, svhn
+from ali.data.official_pictures import attributes, face_files
 from ali.errors import AliError
 
 RNG = np.random.default_rng(0)
@@ -23,7 +24,7 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(autouse=True, scope="module")
 def _tiny_files_are_not_the_published_ones():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(official, "MD5", {})
+        patch.setattr(official_checksums, "MD5", {})
         yield
 
 
@@ -49,7 +50,7 @@ def listed(numbers=NUMBERS, bits=BITS, names=ATTRIBUTES) -> bytes:
     ],
 )
 def test_attributes_of_celeba_are_read_wherever_the_archives_have_them(tmp_path, monkeypatch, inner, place):
-    monkeypatch.setattr(official, "FACES", len(NUMBERS))
+    monkeypatch.setattr(official_pictures, "FACES", len(NUMBERS))
     put_faces(tmp_path, inner=inner)
     order = RNG.permutation(len(NUMBERS))
     put(tmp_path / place, {"list_attr_celeba.txt": listed(np.array(NUMBERS)[order], BITS[order])})
@@ -86,7 +87,7 @@ BAD_LISTS = {
 
 @pytest.mark.parametrize("kind", BAD_LISTS)
 def test_bad_lists_of_attributes_are_refused_by_line(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(official, "FACES", len(NUMBERS))
+    monkeypatch.setattr(official_pictures, "FACES", len(NUMBERS))
     content, words = BAD_LISTS[kind]
     put_faces(tmp_path)
     put(tmp_path, {"list_attr_celeba.txt": content})
@@ -211,7 +212,7 @@ def test_any_idx_files_are_read_or_refused_by_name(tmp_path_factory, data):
 def test_any_records_of_cifar_are_read_or_refused_by_name(tmp_path_factory, content):
     file = put(tmp_path_factory.getbasetemp(), {"data_batch_1.bin": content}) / "data_batch_1.bin"
     try:
-        source = official._objects(*official._records(file))
+        source = official_formats.objects(*official_formats.records(file))
     except AliError as error:
         assert str(error).startswith(f"{file}: ")  # noqa: PT017
     else:
@@ -246,7 +247,7 @@ def test_any_mat_files_are_read_or_refused_by_name(tmp_path_factory, values, who
 def test_any_list_of_attributes_is_read_or_refused_by_name(tmp_path_factory, content):
     file = put(tmp_path_factory.getbasetemp(), {"list_attr_celeba.txt": content}) / "list_attr_celeba.txt"
     try:
-        names, rows, values = official.attributes(file)
+        names, rows, values = attributes(file)
     except AliError as error:
         assert str(error).startswith(str(file))  # noqa: PT017
     else:
@@ -263,7 +264,7 @@ def test_any_partition_is_read_or_refused_by_name(tmp_path_factory, content):
         put(folder / "img_align_celeba", {f"{number:06d}.jpg": b"" for number in NUMBERS})
     put(folder, {"list_eval_partition.txt": content})
     try:
-        train, test = official._faces(folder / "img_align_celeba", folder / "list_eval_partition.txt")
+        train, test = face_files(folder / "img_align_celeba", folder / "list_eval_partition.txt")
     except AliError as error:
         assert str(error).startswith(str(folder))  # noqa: PT017
     else:
@@ -277,6 +278,6 @@ def test_the_files_of_these_tests_are_read(tmp_path):
     """Without damage nothing above is refused."""
     read_or_refused(mnist, put(tmp_path / "m", MNIST), lambda data: len(data.train) == 7 or pytest.fail("rows are lost"))
     assert len(svhn(str(put(tmp_path / "s", SVHN)), "train").train) == 3
-    assert len(official.cifar10(str(put(tmp_path / "c", CIFAR))).train) == 20
-    assert official.attributes(put(tmp_path, {"list": listed()}) / "list")[2].tolist() == BITS.tolist()
+    assert len(cifar10(str(put(tmp_path / "c", CIFAR))).train) == 20
+    assert attributes(put(tmp_path, {"list": listed()}) / "list")[2].tolist() == BITS.tolist()
     assert len(PARTS) == len(NUMBERS)
