@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 
 import ali
 from ali import files
-from ali.cli import classify, encode, reconstruct, score
+from ali.cli.verbs import classify, encode, reconstruct, score
 from ali.data import pixels, store, streams, tables
 from ali.data.images import images, prepare
 from ali.data.source import Source, stream
@@ -575,7 +575,7 @@ def test_scores_and_classes_in_pieces_are_those_at_once(trained, tmp_path, monke
     x = RNG.integers(0, 256, (2500, 12, 12, 3), dtype=np.uint8)
     np.save(tmp_path / "x.npy", x)
     assert [len(some) for some in model.each("score", [x[:7], x[7:]])] == [1000, 1000, 500]
-    monkeypatch.setattr("ali.cli._load", lambda run, recipe: model)
+    monkeypatch.setattr("ali.cli.verbs.open_model", lambda run, recipe: model)
     for verb in (score, classify):
         verb(trained, tmp_path / "x.npy", out=tmp_path / f"{verb.__name__}.{ending}")
     p = model.classify(x)
