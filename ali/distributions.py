@@ -36,6 +36,7 @@ __all__ = [
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -151,9 +152,14 @@ class Implicit:
     @property
     def mean(self) -> Float[Tensor, "n d"]:
         """Monte Carlo mean over ``draws`` samples, always with the same noise, so that a code is reproducible."""
-        generator = torch.Generator().manual_seed(0)
-        epsilons = torch.randn(self.draws, *self.noise.shape[1:], generator=generator).to(self.noise)
+        epsilons = _same_noise(self.draws, *self.noise.shape[1:]).to(self.noise)
         return torch.stack([self.f(epsilon.expand_as(self.noise)) for epsilon in epsilons]).mean(0)
+
+
+@cache
+def _same_noise(*shape: int) -> Tensor:
+    """The same normal numbers for everybody, drawn once: a graph that is exported later holds them, and draws none."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
 class StandardNormal(nn.Module):

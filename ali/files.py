@@ -6,7 +6,17 @@ and appear whole or not at all.
 
 from __future__ import annotations
 
-__all__ = ["blocks", "read_images", "read_labels", "read_numbers", "write_columns", "write_images", "write_numbers", "write_table"]
+__all__ = [
+    "blocks",
+    "read_images",
+    "read_labels",
+    "read_numbers",
+    "whole",
+    "write_columns",
+    "write_images",
+    "write_numbers",
+    "write_table",
+]
 
 import os
 import re
@@ -78,7 +88,7 @@ def write_table(file: Path, pieces: Iterable[pa.Table]) -> None:
     if file.suffix not in (".csv", ".parquet"):
         raise AliError(f"{file}: numbers are written to .csv, .parquet or .npy")
     first, pieces = _begun(pieces)
-    with _whole(file) as temporary:
+    with whole(file) as temporary:
         if file.suffix == ".parquet":
             with ParquetWriter(temporary, first.schema) as writer:
                 for table in pieces:
@@ -233,7 +243,7 @@ def write_images(out: Path, pieces: Iterable[np.ndarray], maximum: float, column
     """
     if out.suffix == ".png":
         picture = pictures.grid(np.concatenate(list(pieces)), maximum, columns, height=320)
-        with _whole(out) as temporary:
+        with whole(out) as temporary:
             picture.save(temporary)
     elif out.suffix == ".npy":
         _write_array(out, pieces)
@@ -241,7 +251,7 @@ def write_images(out: Path, pieces: Iterable[np.ndarray], maximum: float, column
         if out.exists() and any(out.iterdir()):
             raise AliError(f"{out}: holds files already; choose another --out, or empty it")
         _, pieces = _begun(pieces)
-        with _whole(out) as temporary:
+        with whole(out) as temporary:
             temporary.mkdir()
             number = 0
             for x in pieces:
@@ -343,7 +353,7 @@ def _read_csv(file: Path) -> Iterator[Any]:
 
 def _write_array(file: Path, pieces: Iterable[np.ndarray]) -> None:
     first, pieces = _begun(pieces)
-    with _whole(file) as temporary:
+    with whole(file) as temporary:
         writer = Writer(temporary, first.shape[1:], first.dtype)
         try:
             for rows in pieces:
@@ -360,7 +370,7 @@ def _begun(pieces: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
 
 
 @contextmanager
-def _whole(out: Path) -> Iterator[Path]:
+def whole(out: Path) -> Iterator[Path]:
     """A neighbour to write to, which takes the place of a file, or of an empty folder, at the end."""
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.tmp{out.suffix}")

@@ -405,6 +405,33 @@ class Model:
         """
         return self._look("classify", x)
 
+    def export(self, out: str | Path) -> list[Path]:
+        """Write encoder and decoder, whichever there are, as ONNX files (:mod:`ali.export`), which run without PyTorch.
+
+        ``encoder.onnx`` takes rows x as :meth:`encode` does, and gives the mean of q(z | x), and its standard deviation where q is a
+        diagonal normal; ``decoder.onnx`` takes codes z and gives rows as :meth:`decode` does. Both take any number of rows, and of a
+        conditional run their labels y as well: class numbers (n,), or attributes (n, k). Of a run on a table they take and give what the
+        networks see; ``columns.json`` says how to go there and back.
+
+        Arguments:
+            out: a folder that does not exist, or is empty.
+
+        Returns:
+            The files.
+
+        Raises:
+            AliError: no encoder and no decoder, a folder that holds something, packages that are missing (``pip install 'ali[onnx]'``), or
+                a network that ONNX can not say.
+        """
+        from ali import export
+
+        if not (self.infers or self.generates):
+            raise AliError(f"this run ({self.config['recipe']}) can not be exported: its game has no encoder and no decoder")
+        title, latent = f"{self.config['recipe']} on {self.config['dataset']}", self.latent if self.generates else None
+        return export.write(
+            Path(out), self.game, self.preprocess, title=title, infers=self.infers, latent=latent, conditions=self.conditions
+        )
+
     def labels_of(self, source: Source) -> np.ndarray | None:
         """The labels of some rows, as y for the verbs; None if this run takes none."""
         if self.conditions is None:

@@ -100,7 +100,7 @@ class ImplicitConditional(Conditional):
     def forward(self, u: Float[Tensor, "n ..."], *others: Float[Tensor, "n _"]) -> Implicit:
         return Implicit(
             lambda epsilon: in_full(self.network(torch.cat([u, epsilon], 1), *others)),
-            u.new_zeros(len(u), self.noise, *u.shape[2:]),
+            u.new_zeros(u.shape[0], self.noise, *u.shape[2:]),
         )
 
 

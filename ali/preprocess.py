@@ -97,7 +97,7 @@ class Pixels:
         return self.forward(x)
 
     def inverse(self, x: Tensor) -> Tensor:
-        x = ((x - self.low) * (self.maximum / (1 - self.low))).clamp(0, self.maximum).movedim(1, -1)
+        x = ((x - self.low) * (self.maximum / (1 - self.low))).clamp(0.0, self.maximum).movedim(1, -1)
         return _cast(x.squeeze(-1) if len(self.shape) == 2 else x, self.dtype)
 
     def check(self, x: Tensor, what: str, first: int = 0) -> Tensor:
@@ -258,7 +258,7 @@ def _cast(x: Tensor, dtype: str) -> Tensor:
     kind = np.dtype(dtype)
     if kind.kind in "iu":
         limits = np.iinfo(kind)
-        x = x.round().clamp(limits.min, limits.max)
+        x = x.round().clamp(float(limits.min), float(limits.max))
     return x.to(torch.from_numpy(np.empty(0, kind)).dtype)
 
 

@@ -87,7 +87,8 @@ class Network(nn.Sequential):
         return math.prod(self.output_shape)
 
     def forward(self, input: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        return super().forward(input.reshape(len(input), *self.input_shape))
+        # Not len(input), which would fix the number of rows in an exported graph (ali.export).
+        return super().forward(input.reshape(input.shape[0], *self.input_shape))
 
     @property
     def last(self) -> int:

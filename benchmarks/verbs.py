@@ -1,4 +1,5 @@
-"""Using a model: rows per second of encode, decode and score, memory against the number of rows, and how long the command starts.
+"""Using a model: rows per second of encode, decode and score, the first two also of the exported files in ONNX Runtime, memory against
+the number of rows, and how long the command starts.
 
 python -m benchmarks.verbs RUN 2000 cpu    (peak memory of encoding so many rows of noise)
 """
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -21,13 +23,15 @@ import numpy as np
 import torch
 
 import ali
+from ali.pieces import cut
 from benchmarks.cases import noise
 from benchmarks.counting import count
 from benchmarks.limits import clock
 from benchmarks.memory import in_child, peak
-from benchmarks.speed import interleaved
+from benchmarks.speed import interleaved, over
 
 ROWS, SHAPE = 1000, (3, 32, 32)
+RUNTIME = all(find_spec(package) for package in ("onnx", "onnxscript", "onnxruntime"))
 
 
 def untrained(dataset: str, shape: tuple[int, ...], folder: Path) -> Path:
@@ -46,8 +50,9 @@ def per_second(model: Any, limits: dict[str, float], device: str) -> Iterator[st
         "score": lambda n: model.score(x[:n]),
     }
     flops = {name: count(lambda verb=verb: verb(4)).flops / 4 for name, verb in verbs.items()}
-    if find_spec("onnxruntime") and device == "cpu":
-        verbs["encode in ONNX Runtime"], flops["encode in ONNX Runtime"] = exported(model, x), flops["encode"]
+    theirs = exported(model, {"encode": x, "decode": z}) if RUNTIME and device == "cpu" else {}
+    for name, verb in theirs.items():
+        verbs[f"{name} in ONNX Runtime"], flops[f"{name} in ONNX Runtime"] = verb, flops[name]
     steps = {name: (lambda verb=verb: verb(ROWS)) for name, verb in verbs.items()}
     interleaved(steps, 1, 1, clock(device))
     times = interleaved(steps, 3, 1 if device == "cpu" else 10, clock(device))
@@ -55,20 +60,26 @@ def per_second(model: Any, limits: dict[str, float], device: str) -> Iterator[st
     for name, seconds in times.items():
         rate, speed = ROWS / median(seconds), ROWS / median(seconds) * flops[name]
         yield f"| {name} | {rate:,.0f} | {flops[name] / 1e6:.1f} | {speed / 1e9:,.0f} | {speed / limits['float32']:.0%} |"
+    ratios = [f"{name} {over(times[f'{name} in ONNX Runtime'], times[name]):.2f}" for name in theirs]
+    if ratios:
+        yield from ("", f"- ONNX Runtime's rows / s over ours, the median of each round's ratio: {', '.join(ratios)}")
 
 
-def exported(model: Any, x: np.ndarray) -> Callable[[int], Any]:
-    """The encoder's network in ONNX Runtime, on one thread."""
-    import onnxruntime  # pyrefly: ignore
+def exported(model: Any, rows: dict[str, np.ndarray]) -> dict[str, Callable[[int], Any]]:
+    """What ``model.export`` writes, in ONNX Runtime, on one thread, for as many rows at a time as the verbs take."""
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    seen = model.preprocess.forward(torch.from_numpy(x))
     with tempfile.TemporaryDirectory() as place:
-        program = torch.onnx.export(model.game.encoder.network, (seen,), dynamo=True, verbose=False)
-        program.save(f"{place}/encoder.onnx")  # pyrefly: ignore
-        run = onnxruntime.InferenceSession(f"{place}/encoder.onnx", options)
-    return lambda n: run.run(None, {run.get_inputs()[0].name: seen[:n].numpy()})
+        model.export(place)
+        runs = {verb: onnxruntime.InferenceSession(f"{place}/{verb}r.onnx", options) for verb in rows}  # encode: encoder.onnx
+
+    def answer(verb: str, n: int) -> list[Any]:
+        run = runs[verb]
+        return [run.run(None, {run.get_inputs()[0].name: some})[0] for some in cut(rows[verb][:n], model._at_once)]
+
+    return {verb: partial(answer, verb) for verb in rows}
 
 
 def starts(*arguments: str) -> float:
@@ -94,8 +105,8 @@ def lines(limits: dict[str, float], device: str = "cpu") -> Iterator[str]:
         yield f'- peak memory of `model.each("encode", rows)`, rows that come in pieces: {", ".join(peaks)}'
         sample = starts("sample", str(small), "--n", "64", "--out", f"{place}/samples.png")
         yield f"- `ali --help`: {starts('--help'):.2f} CPU s; `ali sample RUN --n 64` (digits): {sample:.2f} CPU s (medians of 5)"
-    if not find_spec("onnxruntime"):
-        yield "- ONNX Runtime is not installed here: nothing stands beside `encode`."
+    if not RUNTIME:
+        yield "- ONNX Runtime is not installed here (`pip install 'ali[onnx]'`): nothing stands beside `encode` and `decode`."
 
 
 def main() -> None:

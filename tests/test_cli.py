@@ -75,7 +75,7 @@ def test_help_does_not_load_torch_and_names_every_verb():
     code = "import sys; sys.argv = ['ali', '--help']\nfrom ali.cli import main\ntry: main()\nfinally: print('torch' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert printed.rstrip().endswith("False")
-    for verb in ("train", "sample", "encode", "decode", "reconstruct", "interpolate", "edit", "evaluate", "demo"):
+    for verb in ("train", "sample", "encode", "decode", "reconstruct", "interpolate", "edit", "export", "evaluate", "demo"):
         assert re.search(rf"\b{verb}\b", printed)
 
 

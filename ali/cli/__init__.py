@@ -27,7 +27,7 @@ from cyclopts import App, CycloptsError, Parameter, convert
 
 from ali import __version__
 from ali.cli.beginning import demo, prepare, resume
-from ali.cli.verbs import classify, decode, edit, encode, evaluate, interpolate, reconstruct, sample, score
+from ali.cli.verbs import classify, decode, edit, encode, evaluate, export, interpolate, reconstruct, sample, score
 from ali.errors import AliError
 
 ABOUT = "Models that generate and infer: a decoder turns a code z into data x, an encoder turns x into z, a game trains both."
@@ -43,7 +43,7 @@ def application(tokens: list[str]) -> App:
         help_format="plaintext",
         default_parameter=Parameter(negative=(), consume_multiple=True, converter=_convert),
     )
-    for verb in (demo, prepare, sample, encode, decode, reconstruct, interpolate, edit, score, classify, evaluate):
+    for verb in (demo, prepare, sample, encode, decode, reconstruct, interpolate, edit, score, classify, evaluate, export):
         app.command(verb)
     train = App(name="train", help="Train a game on a data set; its flags are the recipe's arguments.")
     app.command(train)

@@ -11,6 +11,7 @@ __all__ = [
     "Draw",
     "Edited",
     "Fixed",
+    "Folder",
     "How",
     "Label",
     "Labels",
@@ -44,6 +45,7 @@ Run = Annotated[
 Rows = Annotated[Path | None, Parameter(help=ROWS)]
 Codes = Annotated[Path, Parameter(help="Codes: .csv, .parquet or .npy, as `ali encode` writes them.")]
 Out = Annotated[Path, Parameter(help="Where to write.")]
+Folder = Annotated[Path, Parameter(help="Folder to write; it must not exist, or be empty.")]
 Seed = Annotated[int | None, Parameter(help="Seed, for the same numbers again.")]
 Count = Annotated[int, Parameter(help="How many rows.")]
 Pairs = Annotated[int | None, Parameter(help="Pairs: row 0 with row n, row 1 with row n + 1, ... Default: 8, or as many as there are.")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["classify", "decode", "edit", "encode", "evaluate", "interpolate", "reconstruct", "sample", "score"]
+__all__ = ["classify", "decode", "edit", "encode", "evaluate", "export", "interpolate", "reconstruct", "sample", "score"]
 
 import sys
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from ali.cli.flags import (
     Draw,
     Edited,
     Fixed,
+    Folder,
     How,
     Label,
     Labels,
@@ -271,3 +272,9 @@ def evaluate(run: Run, data: Moved = None, *, out: Report = None, recipe: Recipe
         print(f"  {name:<28} {value:>8{form}}   {about}")
     print("", *words.verdict(values), "", sep="\n")
     print(f"wrote {(out or run) / 'report.html'}")
+
+
+def export(run: Run, *, out: Folder = Path("onnx"), level: AtLevel = None, recipe: Recipe = None) -> None:
+    """Write encoder and decoder as ONNX files, which run without PyTorch; the README beside them says what they take and give."""
+    for file in open_model(run, recipe, level).export(out):
+        print(f"wrote {file}")
