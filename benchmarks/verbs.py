@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 import ali
+from ali.passes import at_once
 from ali.pieces import cut
 from benchmarks.cases import noise
 from benchmarks.counting import count
@@ -77,7 +78,7 @@ def exported(model: Any, rows: dict[str, np.ndarray]) -> dict[str, Callable[[int
 
     def answer(verb: str, n: int) -> list[Any]:
         run = runs[verb]
-        return [run.run(None, {run.get_inputs()[0].name: some})[0] for some in cut(rows[verb][:n], model._at_once)]
+        return [run.run(None, {run.get_inputs()[0].name: some})[0] for some in cut(rows[verb][:n], at_once(model.shape))]
 
     return {verb: partial(answer, verb) for verb in rows}
 

@@ -16,7 +16,7 @@ ALI = Path(__file__).parent.parent / "ali"
 ORDER = (
     "errors distributions layers augment table tables networks sweeps lines data conditions columns preprocess pictures pieces files "
     "objectives views games process machine graphs train checkpoint ready recipes stacked health recovery log card session ensemble "
-    "opening export model evaluation cli"
+    "opening export passes verbs model evaluation cli"
 ).split()
 FILES = sorted(ALI.rglob("*.py"))
 GAME_FILES = sorted(set((ALI / "games").glob("*.py")) - {ALI / "games" / "__init__.py"})

@@ -12,7 +12,7 @@ from ali import lines
 from ali.data.digits import digits
 from ali.games import ALI
 from ali.games.game import Generates, Infers
-from ali.model import _whole
+from ali.passes import whole
 from ali.session import Session
 
 
@@ -179,9 +179,9 @@ def test_every_family_of_encoder_on_every_kind_of_images(tmp_path, encoder, netw
 
 @pytest.mark.parametrize("value", [1.5, "3", None, True, np.float32(2)])
 def test_counts_are_whole_numbers(value):
-    assert _whole(np.int64(3), "n") == 3
+    assert whole(np.int64(3), "n") == 3
     with pytest.raises(ali.AliError, match="n must be a whole number, got"):
-        _whole(value, "n")
+        whole(value, "n")
 
 
 def test_read_only_arrays_are_taken_without_a_word(model, recwarn):

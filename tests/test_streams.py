@@ -556,7 +556,7 @@ def test_labels_go_with_the_rows_in_pieces(conditional):
 
 
 def test_samples_in_pieces_are_those_at_once_and_the_codes_do_not_depend_on_labels(conditional, monkeypatch):
-    monkeypatch.setattr("ali.model.DRAWN", 64)
+    monkeypatch.setattr("ali.passes.DRAWN", 64)
     y = RNG.integers(0, 3, 200)
     codes = np.concatenate(list(conditional.codes(200, seed=4)))
     np.testing.assert_array_equal(conditional.sample(200, y=y, seed=4), conditional.decode(codes, y))

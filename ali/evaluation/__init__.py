@@ -19,7 +19,8 @@ from ali.data.source import Data, Source
 from ali.data.tables import to_matrix
 from ali.errors import AliError
 from ali.evaluation import metrics
-from ali.model import CHUNK, Model
+from ali.model import Model
+from ali.passes import CHUNK
 
 ROWS = 10_000  # at most so many rows of each part are looked at: 1-NN costs their product
 PAIRS = 2_000  # at most so many rows where all pairs are compared, or forests are grown
