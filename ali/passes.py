@@ -146,7 +146,8 @@ class Passes:
         if isinstance(game, Climbs) or fix_level is not None:  # a draw from p(x) draws the codes of every level
             bottom = Passes(self.level(1), self.preprocess, None, self.config)
             fixed = None if fix_level is None else self.level(fix_level)
-        given = None if y is None else self.given(y, whole(n, "n"), others=np.zeros((n, len(names)), np.float32))
+        n = _samples(n)
+        given = None if y is None else self.given(y, n, others=np.zeros((n, len(names)), np.float32))
         free = [k for k, name in enumerate(names) if isinstance(y, Mapping) and name not in y]
 
         def rows() -> Iterator[pieces.Beside]:
@@ -169,9 +170,7 @@ class Passes:
             fixed: of a hierarchical run, the level above this one of which all have one code.
         """
         game = self.can("sample", Generates, "decoder")
-        n, above = whole(n, "n"), None
-        if not 1 <= n < 2**31:
-            raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
+        n, above = _samples(n), None
         with noise(seed):
             while n:
                 # On the CPU noise comes in sixteens, so that pieces like these hold what a single draw would.
@@ -185,6 +184,14 @@ class Passes:
                     y = None if self.conditions is None else game.labels(some).cpu().numpy()
                 yield z, y
                 n -= some
+
+
+def _samples(n: Any) -> int:
+    """How many rows are to be drawn."""
+    n = whole(n, "n")
+    if not 1 <= n < 2**31:
+        raise AliError(f"n counts the samples: {'at least 1' if n < 1 else 'below 2^31'}, got {n}")
+    return n
 
 
 def at_once(shape: tuple[int, ...]) -> int:

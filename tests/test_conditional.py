@@ -339,6 +339,12 @@ def test_a_direction_turns_digits_into_another_class(tmp_path, classifier):
     np.testing.assert_array_equal(strip[:, 0], plain.reconstruct(x))
 
 
+@pytest.mark.parametrize(("n", "words"), [(0, "at least 1, got 0"), (-1, "at least 1, got -1"), (2**31, "below 2\\^31")])
+def test_a_number_of_samples_is_refused_before_their_labels_are_made(model, n, words):
+    with pytest.raises(ali.AliError, match=words):
+        model.sample(n, y=3)
+
+
 def test_verbs_of_a_conditional_run(model):
     test = digits().test
     x, y = test.x[:6], test.y[:6]
