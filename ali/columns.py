@@ -71,7 +71,7 @@ class Columns:
                 raise AliError(f"column {column.name!r} holds {what}: leave it out (--drop)")
             if len(present) == 0 or (not column.missing and (present == present[0]).all()):
                 what = f"is constant ({present[0]:g})" if len(present) else "is empty"
-                raise AliError(f"column {column.name!r} {what} in the training rows: leave it out (--drop), nothing can be learned there")
+                raise AliError(f"column {column.name!r} {what} in all of {len(x):,} training row(s), nothing is learned there: --drop it")
             knots.append(((), (), (), 1.0) if column.categories else _knots(present))
         values, below, upto, scale = zip(*knots, strict=True)
         return cls(columns, values, below, upto, scale, str(x.dtype))

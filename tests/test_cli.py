@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -69,6 +70,16 @@ def mixture(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "mixture"
     works("train", "mixture", "--shape", "rings", "--n", "2000", "--out", out, *FAST)
     return out
+
+
+def test_a_reader_who_has_had_enough_is_no_error():
+    """As ``ali ... | head``: the pipe is closed before anything is printed."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "ali.cli", "train", "digits", "--dry-run"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_help_does_not_load_torch_and_names_every_verb():

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 __all__ = ["application", "main"]
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -70,11 +71,16 @@ def main() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"ali: {message}\n"
     try:
         application(tokens)(tokens, exit_on_error=False)
+        sys.stdout.flush()
     except CycloptsError:
         raise SystemExit(2) from None  # cyclopts has printed it
     except AliError as error:
         print(f"ali: {error}", file=sys.stderr)
         raise SystemExit(getattr(error, "status", 2)) from None
+    except BrokenPipeError:
+        # Who read what is printed has had enough, as `head` does; what is left in the buffer would be complained of once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
     except OSError as error:
         print(f"ali: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         raise SystemExit(2) from None
