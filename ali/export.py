@@ -29,8 +29,9 @@ from torch import Tensor, nn
 from ali import checkpoint, files
 from ali.columns import Columns
 from ali.conditions import Labels
-from ali.distributions import DiagonalNormal
+from ali.distributions import DiagonalNormal, StandardNormal
 from ali.errors import AliError
+from ali.games.game import Level
 from ali.preprocess import Preprocess
 
 NEWLINE = "\n"  # no f-string may hold one before Python 3.12
@@ -115,7 +116,9 @@ def write(
         graphs = {name: _write_graph(temporary / f"{name}.onnx", name, module, (example, *y)) for name, module, example in parts}
         if columns:
             checkpoint.write_json(temporary / "columns.json", _columns(columns))
-        checkpoint.write_text(temporary / "README.md", _readme(title, graphs, preprocess, conditions))
+        normal = latent is not None and isinstance(getattr(game, "prior", None), StandardNormal) and not isinstance(game, Level)
+        drawn = "For a new row, draw z from N(0, I).\n" if normal else ""
+        checkpoint.write_text(temporary / "README.md", _readme(title, graphs, preprocess, conditions, drawn))
         names = sorted(path.name for path in temporary.iterdir())
     return [out / name for name in names]
 
@@ -197,7 +200,7 @@ def _said(tensors: Named) -> str:
     return ", ".join(f"`{name}` {str(tensor.dtype).removeprefix('torch.')} {shapes[name]}" for name, tensor in tensors.items())
 
 
-def _readme(title: str, graphs: dict[str, tuple[Named, Named]], preprocess: Preprocess, conditions: Labels | None) -> str:
+def _readme(title: str, graphs: dict[str, tuple[Named, Named]], preprocess: Preprocess, conditions: Labels | None, drawn: str) -> str:
     lines, calls = [], []
     for name, (taken, given) in graphs.items():
         lines.append(f"| `{name}.onnx` | {_said(taken)} | {_said(given)} |")
@@ -206,7 +209,8 @@ def _readme(title: str, graphs: dict[str, tuple[Named, Named]], preprocess: Prep
     if isinstance(preprocess, Columns):
         units = TABLE
     elif preprocess.pixels is not None:
-        units = f"x: images, pixels in 0 to {preprocess.pixels:g}, as in the training data."
+        units = f"x: images of this size, pixels in 0 to {preprocess.pixels:g}, as in the training data. Pictures of other sizes are cut to"
+        units += " their middle square and resized by Pillow's Lanczos filter, if they are to look as the run saw its own."
     else:
         units = "x: rows of numbers in the units of the training data."
     if conditions is not None and conditions.attributes:
@@ -220,6 +224,7 @@ def _readme(title: str, graphs: dict[str, tuple[Named, Named]], preprocess: Prep
 {NEWLINE.join(lines)}
 
 n is any number of rows. `mean` and `std` are those of q(z | x): mean + std * noise is a draw; the decoder gives the mean of p(x | z).
+{drawn}What scores or classifies rows is not here.
 Nothing is checked: rows far from the training rows are answered, too.
 
 {units}

@@ -187,7 +187,7 @@ class Watch:
 
     @staticmethod
     def _poor(now: float) -> dict[str, str]:
-        return {"poor": f"reconstructions are worse than the mean row: an error of {now:.0%} of the variance. Train longer, or: {CALMER}"}
+        return {"poor": f"reconstructions are worse than the mean row: an error of {now:.0%} of the variance. Train longer. {CALMER}"}
 
     def _worse(self, progress: float, values: dict[str, float]) -> dict[str, str]:
         now, best = values.get("reconstruction", 0.0), self.best.get("reconstruction", 0.0)

@@ -349,6 +349,10 @@ def test_sentences_turn_when_the_numbers_do(change, words, gone):
 def test_few_held_out_rows_are_said_first():
     assert verdict(GOOD | {"held_out": 45})[0].startswith("Only 45 rows are held out: all of this is rough")
     assert verdict(GOOD | {"held_out": 100}) == verdict(GOOD)
+    few, many = " ".join(verdict(GOOD | {"held_out": 45})), " ".join(verdict(GOOD))
+    for praise in ("hard to tell apart", "like the data, and as varied"):
+        assert praise in many
+        assert praise not in few
 
 
 def test_parts_come_as_sources_arrays_pairs_or_frames(run):

@@ -25,7 +25,8 @@ def show(session: Session) -> None:
     data = session.data.train.x.nbytes + session.data.test.x.nbytes
     print(f"memory: {cost['memory'] / 2**20:,.0f} MiB at its highest, of which {data / 2**20:,.0f} MiB are data")
     if (busy := load()) > (os.cpu_count() or 1):
-        print(f"this machine is busy (load {busy:.1f} on {os.cpu_count()} cores): alone, it would be faster; --threads 1 may help")
+        fewer = "; --threads 1 may help" if session.config["threads"] > 1 else ""
+        print(f"this machine is busy (load {busy:.1f} on {os.cpu_count()} cores): alone, it would be faster{fewer}")
     print(
         f"time: about {duration(cost['seconds_per_step'] * session.steps)} on this machine ({session.device}): "
         f"{session.steps:,} steps of {session.batch_size} rows at {cost['seconds_per_step']:.3f} s "

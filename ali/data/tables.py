@@ -317,7 +317,7 @@ def _kind(cells: list[Any], present: list[Any], name: str, where: str) -> Litera
 def _cells(cells: Any, column: Column, where: str, first: int) -> np.ndarray:
     """One column as float64."""
     places = {name: float(k) for k, name in enumerate(column.categories)}
-    values = np.empty(len(cells))
+    values, strange = np.empty(len(cells)), []
     for row, cell in enumerate(cells.to_pylist()):
         if _is_missing(cell):
             if not column.missing:
@@ -326,15 +326,20 @@ def _cells(cells: Any, column: Column, where: str, first: int) -> np.ndarray:
         elif column.categories:
             key = str(cell).lower() if column.kind == "boolean" else str(cell)
             if key not in places:
-                raise AliError(
-                    f"{where}: column {column.name!r}, row {first + row + 1}: {cell!r} was never seen; it knows {', '.join(places)}"
-                )
-            values[row] = places[key]
+                strange.append((first + row + 1, cell))
+            values[row] = places.get(key, np.nan)
         else:
             number = finite(cell)
             if number is None:
                 raise AliError(f"{where}: column {column.name!r}, row {first + row + 1}: {cell!r} is not a finite number")
             values[row] = number
+    if strange:
+        row, cell = strange[0]
+        others = f" ({len(strange)} rows have such cells: {', '.join(str(row) for row, _ in strange[:9])})" if len(strange) > 1 else ""
+        raise AliError(
+            f"{where}: column {column.name!r}, row {row}: {cell!r} was never seen; it knows {', '.join(places)}{others}. "
+            "Leave such rows out: they are strange by that alone"
+        )
     return values
 
 
