@@ -106,7 +106,7 @@ DATASETS: dict[str, Dataset] = {
         modern={
             "networks": "conv", "latent": 24, "width": 16, "penalty": 0.05, "lr": 2e-3, "epochs": 8,
         },
-        own={"ali": {"latent": 40, "penalty": 0.2, "thin": 8, "regression": 0.0, "likelihood": 0.1, "contrast": 0.5, "epochs": 9}},
+        own={"ali": {"latent": 40, "thin": 8, "regression": 0.0, "likelihood": 0.1, "contrast": 0.5, "epochs": 9}},
         paper={"networks": "conv", "latent": 64, "width": 32, "epochs": 100},
     ),
     "cifar10": Dataset(
