@@ -40,17 +40,21 @@ ROWS = 3  # in the batch that is traced; neither 0 nor 1, which torch.export wou
 INLINE = 2**30  # bytes of weights that stand in the .onnx file itself, which can not be larger than 2 GiB; more lie in a file beside it
 
 
-class Encoding(nn.Module):
-    """Rows to the mean of q(z | x), (n, d), and its standard deviation where there is one.
+class Half(nn.Module):
+    """The encoder's or the decoder's way, as it is written to a file.
 
     Arguments:
-        game: it infers.
-        preprocess: from the rows' units; None for rows as the network sees them.
+        game: it infers, or generates.
+        preprocess: between the rows' units and the network's; None for rows as the network sees them.
     """
 
     def __init__(self, game: Any, preprocess: Preprocess | None):
         super().__init__()
         self.game, self.preprocess = game, preprocess
+
+
+class Encoding(Half):
+    """Rows to the mean of q(z | x), (n, d), and its standard deviation where there is one."""
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, ...]:
         seen = x if self.preprocess is None else self.preprocess.forward(x)
@@ -58,17 +62,8 @@ class Encoding(nn.Module):
         return (q.mean, q.log_sigma.exp()) if isinstance(q, DiagonalNormal) else (q.mean,)
 
 
-class Decoding(nn.Module):
-    """Codes, (n, d), to the mean of p(x | z).
-
-    Arguments:
-        game: it generates.
-        preprocess: to the rows' units; None for rows as the network makes them.
-    """
-
-    def __init__(self, game: Any, preprocess: Preprocess | None):
-        super().__init__()
-        self.game, self.preprocess = game, preprocess
+class Decoding(Half):
+    """Codes, (n, d), to the mean of p(x | z)."""
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> tuple[Tensor]:
         x = (self.game.decode(z) if y is None else self.game.decode(z, y)).mean

@@ -45,15 +45,16 @@ class Pace:
     """
 
     def __init__(self, step: int):
-        self.marks = [(time.monotonic(), step)]
+        # Not monotonic, whose ticks are longer than a small step on some systems: two marks would have one time.
+        self.marks = [(time.perf_counter(), step)]
 
     def mark(self, done: int) -> None:
         """Keep in mind that so many steps are done now."""
         if done > self.marks[-1][1]:
-            self.marks.append((time.monotonic(), done))
+            self.marks.append((time.perf_counter(), done))
 
     def rate(self) -> float:
-        """Between two marks: the last one, and the last that lies half as far back as the first step's end."""
+        """Steps per second between the last mark and the latest one of the first half."""
         *before, (now, done) = self.marks
         half = (before[min(1, len(before) - 1)][0] + now) / 2
         then, step = [mark for mark in before if mark[0] <= half][-1]

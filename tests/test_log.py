@@ -8,7 +8,7 @@ from ali.log import Pace
 
 def test_pace_is_that_of_late_and_not_of_the_first_step(monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr(log.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(log.time, "perf_counter", lambda: clock[0])
 
     def step(pace, done, seconds):
         clock[0] += seconds

@@ -14,11 +14,9 @@ def verdict(values: dict[str, float]) -> list[str]:
     get. q(z) matches p(z) up to 1.5 times the floor, nearly up to 3 times. Samples are close to training rows where they
     lie nearer than 0.8 times what unseen rows do, suspiciously close below 0.5. Columns are right up to 0.05 above
     the floor, wrong from 0.15 above it on, and nothing is said of them where the floor itself is above 0.15. Nothing wins whose
-    samples are easily told from data. Below 100 held-out rows all numbers are rough, and samples
-    are not praised. Models taught by samples reach
-    nearly what real rows teach from 90 % on, and
-    too little below 50 %. Features differ by more than one percentage point; with less
-    than 30 labelled held-out rows nothing is said of them.
+    samples are easily told from data. Below 100 held-out rows all numbers are rough, and samples are not praised. Models taught
+    by samples reach nearly what real rows teach from 90 % on, and too little below 50 %. Features differ by more than one
+    percentage point; with less than 30 labelled held-out rows nothing is said of them.
 
     Arguments:
         values: as :func:`ali.evaluation.evaluate` returns them; what is absent is not spoken of.
@@ -52,10 +50,10 @@ def _samples(v: dict[str, float]) -> list[str]:
     few = v.get("held_out", 100) < 100  # too few to vouch for anything; what they hold against samples stands
     if "two_sample" in v:
         accuracy = v["two_sample"]
-        if accuracy <= 0.55 and few:
-            words = "not told apart, but by so few held-out rows that little follows"
-        elif accuracy < 0.4:
+        if accuracy < 0.4:
             words = "they sit on held-out rows like copies"
+        elif accuracy <= 0.55 and few:
+            words = "not told apart, but by so few held-out rows that little follows"
         elif accuracy <= 0.55:
             words = "hard to tell apart from held-out rows"
             if v.get("recall", 1.0) < 0.8 * v.get("recall_ceiling", 0.0):
