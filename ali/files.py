@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "blocks",
+    "picture_names",
     "read_images",
     "read_labels",
     "read_numbers",
@@ -21,7 +22,7 @@ __all__ = [
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ali import pictures
-from ali.data import folders, images, parquet, pixels, tables
+from ali.data import folders, images, metadata, parquet, pixels, tables
 from ali.data.store import Writer, header
 from ali.errors import AliError
 
@@ -41,27 +42,34 @@ NUMBERS = 2**20  # in the rows that are read together
 PICTURES = 64  # that are read together
 
 
-def write_numbers(file: Path, pieces: Iterable[np.ndarray], name: str = "z") -> None:
+def write_numbers(file: Path, pieces: Iterable[np.ndarray], name: str = "z", names: Sequence[str] | None = None) -> None:
     """Write rows of numbers; the columns of a table are called z0, z1, ...
 
     Arguments:
         file: ``.npy``, ``.csv`` or ``.parquet``.
         pieces: each of shape (n, d).
         name: of the columns.
+        names: of the rows, as for :func:`write_columns`.
 
     Raises:
         AliError: another ending.
     """
-    write_columns(file, pieces, lambda z: {f"{name}{k}": column for k, column in enumerate(z.T)})
+    write_columns(file, pieces, lambda z: {f"{name}{k}": column for k, column in enumerate(z.T)}, names)
 
 
-def write_columns(file: Path, pieces: Iterable[np.ndarray], columns: Callable[[np.ndarray], dict[str, np.ndarray]]) -> None:
+def write_columns(
+    file: Path,
+    pieces: Iterable[np.ndarray],
+    columns: Callable[[np.ndarray], dict[str, np.ndarray]],
+    names: Sequence[str] | None = None,
+) -> None:
     """Write rows of numbers; of a table the columns have names, and there may be more of them.
 
     Arguments:
         file: ``.npy`` (the numbers alone), ``.csv`` or ``.parquet``.
         pieces: each of shape (n, d).
         columns: of such rows by their names, numbers or texts, (n,) each.
+        names: the picture that each row was, which the first column of a table, ``file_name``, says.
 
     Raises:
         AliError: another ending.
@@ -70,10 +78,14 @@ def write_columns(file: Path, pieces: Iterable[np.ndarray], columns: Callable[[n
         return _write_array(file, pieces)
     import pyarrow as pa
 
-    def table(rows: np.ndarray) -> pa.Table:
-        return pa.table({name: np.ascontiguousarray(column) for name, column in columns(rows).items()})
+    def tables() -> Iterator[pa.Table]:
+        first = 0
+        for rows in blocks(pieces):
+            named = {} if names is None else {metadata.FILE: np.array(names[first : first + len(rows)], object)}
+            yield pa.table({name: np.ascontiguousarray(column) for name, column in (named | columns(rows)).items()})
+            first += len(rows)
 
-    write_table(file, (table(rows) for rows in blocks(pieces)))
+    write_table(file, tables())
 
 
 def write_table(file: Path, pieces: Iterable[pa.Table]) -> None:
@@ -133,7 +145,7 @@ def blocks(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def read_numbers(file: Path) -> Iterator[np.ndarray]:
-    """Read rows of numbers, float32 of shape (n, d), piece by piece.
+    """Read rows of numbers, float32 of shape (n, d), piece by piece; a column ``file_name`` is passed over.
 
     Raises:
         AliError: no such file, another ending, a broken file, or a cell that is no number; the message says where.
@@ -153,6 +165,7 @@ def read_numbers(file: Path) -> Iterator[np.ndarray]:
     order: Any = None
     first = 0
     for batch in _read_csv(file) if file.suffix == ".csv" else parquet.batches(file, rows=NUMBERS // 64):
+        batch = batch.select([name for name in batch.schema.names if name != metadata.FILE])
         if order is None:
             # Columns as write_numbers names them go by their numbers, in whatever order they stand.
             numbered = [re.fullmatch(r"[xz](\d+)", name) for name in batch.schema.names]
@@ -189,7 +202,7 @@ def read_labels(file: Path, attributes: tuple[str, ...], label: str, rows: Path 
         except (OSError, ValueError) as error:
             raise AliError(f"{file}: not readable as .npy ({error})") from None
     table = tables.read(str(file))
-    if "file_name" in table.column_names:
+    if metadata.FILE in table.column_names:
         table = _in_order(table, rows, file)
     if attributes:
         missing = [name for name in attributes if name not in table.column_names]
@@ -223,12 +236,18 @@ def _in_order(table: pa.Table, rows: Path | None, file: Path) -> pa.Table:
     if rows is None or not rows.is_dir():
         words = "its column 'file_name' names pictures, and the rows are no folder of them: leave it out if both have one order"
         raise AliError(f"{file}: {words}")
-    places = {name: place for place, name in enumerate(table.column("file_name").to_pylist())}
-    names = [path.relative_to(rows).as_posix() for path in folders.find(rows)]
+    places = {name: place for place, name in enumerate(table.column(metadata.FILE).to_pylist())}
+    names = picture_names(rows)
     missing = [name for name in names if name not in places]
     if missing:
         raise AliError(f"{file}: has no line for {missing[0]!r} ({len(missing):,} of {len(names):,} pictures have none)")
     return table.take([places[name] for name in names])
+
+
+def picture_names(folder: Path) -> list[str]:
+    """What the pictures of a folder are called, in the order in which they are read: their paths below it, with slashes."""
+    paths = [file.relative_to(folder).as_posix() for file in folders.find(folder)]
+    return [path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for path in paths]  # names may be any bytes
 
 
 def write_images(out: Path, pieces: Iterable[np.ndarray], maximum: float, columns: int | None = None) -> None:
@@ -339,7 +358,7 @@ def _read_csv(file: Path) -> Iterator[Any]:
             names = opened.schema.names
         if names and all(re.fullmatch(r"[-+.\deE]+", name) for name in names):
             raise AliError(f"{file}: the first line holds numbers, not the names of columns: put a header above it")
-        kinds = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
+        kinds = csv.ConvertOptions(column_types={name: pa.string() if name == metadata.FILE else pa.float64() for name in names})
         with csv.open_csv(file, reading, convert_options=kinds) as opened:
             yield pa.RecordBatch.from_pylist([], opened.schema)
             yield from opened

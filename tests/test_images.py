@@ -353,9 +353,11 @@ SIZES = {  # sizes of the pictures, the size asked for, the size they get
     "the least": ([(8, 8)] * 3, None, 8),
     "the most": ([(128, 128)] * 3, None, 128),
     "too large": ([(129, 129)] * 3, None, 64),
-    "too small": ([(7, 7)] * 3, None, 64),
-    "not square": ([(30, 20)] * 3, None, 64),
-    "several": ([(20, 20), (20, 20), (30, 30)], None, 64),
+    "too small": ([(7, 7)] * 3, None, 8),
+    "not square": ([(30, 20)] * 3, None, 20),
+    "several": ([(20, 20), (20, 20), (30, 30)], None, 20),
+    "the median of the shorter sides": ([(30, 40), (90, 24), (28, 28), (500, 600)], None, 28),
+    "several, most of them large": ([(20, 20), (200, 300), (80, 70)], None, 64),
     "as asked": ([(28, 28), (31, 40), (5, 90)], 32, 32),
     "as asked although they are of one size": ([(28, 28)] * 3, 16, 16),
 }
@@ -464,7 +466,7 @@ def test_other_arrays_are_brought_to_the_training_size(tmp_path):
     np.savez(tmp_path / "x.npz", x_train=np.full((4, 20, 30), 0.5), y_train=[0, 1, 0, 1], x_test=np.full((2, 9, 9, 3), 0.25))
     train, test = images(str(tmp_path / "x.npz"))
     for part, value in ((train, 0.5), (test, 0.25)):
-        assert part.x.shape[1:] == (64, 64, 3)
+        assert part.x.shape[1:] == (20, 20, 3)
         assert part.x.dtype == np.float32
         np.testing.assert_allclose(part.x, value, rtol=1e-6)
     assert train.y.tolist() == [0, 1, 0, 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["first_rows", "is_image", "labelled", "open_model", "rows_of"]
+__all__ = ["first_rows", "is_image", "labelled", "names_of", "open_model", "rows_of"]
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -52,6 +52,14 @@ def rows_of(model, run: Path, rows: Path | None) -> Any:
         commas = model.config["data"].get("decimal") == ","
         return _matrices(model, tables.pieces(str(rows), commas=commas), str(rows))
     return files.read_numbers(rows)
+
+
+def names_of(model, rows: Path | None) -> list[str] | None:
+    """What the pictures of a folder are called, in the order of their rows; other rows have no names."""
+    from ali import files
+    from ali.data import folders
+
+    return files.picture_names(rows) if rows and is_image(model) and rows.is_dir() and folders.any_pictures(rows) else None
 
 
 def _matrices(model, pieces: Iterable[Any], where: str) -> Iterator[Any]:

@@ -36,7 +36,7 @@ from ali.cli.flags import (
     Strengths,
     Told,
 )
-from ali.cli.reading import first_rows, labelled, open_model, rows_of
+from ali.cli.reading import first_rows, labelled, names_of, open_model, rows_of
 from ali.cli.writing import shows, write, write_pairs
 from ali.errors import AliError
 
@@ -70,12 +70,12 @@ def encode(
     level: AtLevel = None,
     recipe: Recipe = None,
 ) -> None:
-    """Infer the codes of rows: .csv, .parquet or .npy, with columns z0, z1, ..."""
+    """Infer the codes of rows: .csv, .parquet or .npy, with columns z0, z1, ..., and of a folder of pictures file_name."""
     from ali import files
 
     model = open_model(run, recipe, level)
     x, y = labelled(model, run, rows, label, attributes, labels)
-    files.write_numbers(out, model.each("encode", x, y, draw=draw, seed=seed))
+    files.write_numbers(out, model.each("encode", x, y, draw=draw, seed=seed), names=names_of(model, rows))
     print(f"wrote {out}")
 
 
@@ -198,7 +198,7 @@ def edit(
 
 
 def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), data: Moved = None, recipe: Recipe = None) -> None:
-    """How strange rows are: .csv, .parquet or .npy, with columns score, higher = stranger, and p.
+    """How strange rows are: .csv, .parquet or .npy, with columns score, higher = stranger, and p, and of a folder of pictures file_name.
 
     p says how rarely an ordinary row is as strange, judged by the run's held-out rows. Call rows with p <= 0.01 anomalies, and about
     1 % of ordinary rows are called so by mistake: no anomalies, and no share of them, need be known. Column p is left out where the
@@ -210,8 +210,8 @@ def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), data: M
     from ali.evaluation.metrics import p_values
     from ali.model import open_data
 
-    model = open_model(run, recipe)
-    known = None
+    model, known = open_model(run, recipe), None
+    names = names_of(model, rows)
     try:
         known = open_data(run, data).test
     except AliError as error:
@@ -219,7 +219,7 @@ def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), data: M
             raise
         print(f"ali: no column p, because it needs the run's held-out rows: {error} (--data)", file=sys.stderr)
     if known is None:
-        files.write_columns(out, model.each("score", rows_of(model, run, rows)), lambda scores: {"score": scores})
+        files.write_columns(out, model.each("score", rows_of(model, run, rows)), lambda scores: {"score": scores}, names)
         print(f"wrote {out}")
         return
     held_out = np.concatenate(list(model.each("score", known.x)))
@@ -233,7 +233,7 @@ def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), data: M
             strange, total = strange + int((p <= level).sum()), total + len(p)
             yield np.stack([scores, p], 1)
 
-    files.write_columns(out, judged(), lambda both: {"score": both[:, 0].astype(held_out.dtype), "p": both[:, 1]})
+    files.write_columns(out, judged(), lambda both: {"score": both[:, 0].astype(held_out.dtype), "p": both[:, 1]}, names)
     print(f"wrote {out}")
     print(f"{strange:,} of {total:,} rows have p <= {level:g}; of ordinary rows some {level * total:,.0f} would")
     if level > 0.01:
@@ -241,18 +241,20 @@ def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), data: M
 
 
 def classify(run: Run, rows: Rows = None, *, out: Out = Path("classes.csv"), recipe: Recipe = None) -> None:
-    """Probabilities of the classes, a column each, and the likeliest class: .csv or .parquet; .npy holds the probabilities alone."""
+    """Probabilities of the classes, a column each, and the likeliest class: .csv or .parquet; .npy holds the probabilities alone.
+
+    Of a folder of pictures, the first column is file_name."""
     import numpy as np
 
     from ali import files
 
     model = open_model(run, recipe)
-    names = np.array(model.classes)
+    classes = np.array(model.classes)
 
     def columns(p: np.ndarray) -> dict[str, np.ndarray]:
-        return dict(zip(model.classes, p.T, strict=True)) | {"likeliest": names[p.argmax(1)]}
+        return dict(zip(model.classes, p.T, strict=True)) | {"likeliest": classes[p.argmax(1)]}
 
-    files.write_columns(out, model.each("classify", rows_of(model, run, rows)), columns)
+    files.write_columns(out, model.each("classify", rows_of(model, run, rows)), columns, names_of(model, rows))
     print(f"wrote {out}")
 
 

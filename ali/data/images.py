@@ -51,7 +51,7 @@ def images(
             Parquet file or a folder of them; a .tar or a folder of them; an array; ``hub:owner/name``; or a folder that
             ``ali prepare`` wrote.
         size: side of the training images, 8 to 128 pixels; by default their own, if all are square and of one such size,
-            otherwise 64.
+            otherwise the median of their shorter sides, at most 64.
         crop: what becomes of images that are not square: "centre" keeps the square in the centre, "none" stretches the whole.
         grey: make all images grey; by default they are in colour if any is.
         hold_out: share of the images to hold out, where there is no test or validation part.
@@ -343,9 +343,9 @@ def _read(path: str, parts: list[Part], survey: Survey, crop: Crop) -> list[Sour
     return [Source(x, **found, maximum=255.0, notes=notes, chosen={"stream": False}) for (x, _), found in zip(decoded, known, strict=True)]
 
 
-def _survey(parts: list[Part], skip_bad: bool) -> tuple[list[int], set[pixels.Size], bool, list[list[int]]]:
-    """How many pictures each part has, two of their sizes (or the one), whether any is in colour, and bad rows; from their headers."""
-    numbers, sizes, colour, tally = [], set(), False, Tally(skip_bad)
+def _survey(parts: list[Part], skip_bad: bool) -> tuple[list[int], Counter[pixels.Size], bool, list[list[int]]]:
+    """How many pictures each part has, how many are how large, whether any is in colour, and bad rows; from their headers."""
+    numbers, sizes, colour, tally = [], Counter(), False, Tally(skip_bad)
     bad: list[list[int]] = [[] for _ in parts]
     for part, bad_rows in zip(parts, bad, strict=True):
         number = 0
@@ -353,8 +353,7 @@ def _survey(parts: list[Part], skip_bad: bool) -> tuple[list[int], set[pixels.Si
             number += 1
             try:
                 with picture.open() as opened:
-                    if len(sizes) < 2:
-                        sizes.add(opened.size)
+                    sizes[opened.size] += 1
                     colour = colour or not pixels.is_grey(opened)
             except MemoryError:
                 raise
@@ -389,7 +388,7 @@ def _decode(part: Part, survey: Survey, crop: Crop, number: int) -> Iterator[tup
 def _arrays(path: str, size: int | None, crop: Crop, grey: bool | None, hold_out: float) -> Data:
     """The same policy for images that are arrays already; they keep their type, and those that fit stay as they are."""
     data = arrays.read(path, (3, 4), hold_out)
-    side = pixels.choose_size({(part.x.shape[2], part.x.shape[1]) for part in data}, size)
+    side = pixels.choose_size(Counter({(part.x.shape[2], part.x.shape[1]): len(part.x) for part in data}), size)
     to_grey = not any(part.x.shape[3:] == (3,) for part in data) if grey is None else grey
     tally, fitted = Tally(False), []
     for part in data:

@@ -17,11 +17,13 @@ from __future__ import annotations
 __all__ = ["Part", "Picture", "Rows", "array", "bytes_at", "bytes_of", "check_size", "choose_size", "is_grey", "square"]
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from statistics import median_low
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -35,7 +37,7 @@ Size = tuple[int, int]  # width, height
 
 # No other formats: some of Pillow's readers start other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-LEAST, MOST, USUAL = 8, 128, 64  # pixels
+LEAST, MOST, USUAL = 8, 128, 64  # pixels; above the usual, only what is asked for or already so
 ORIENTATION = 0x0112  # EXIF
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601-2, as Pillow's
 
@@ -105,12 +107,20 @@ def check_size(size: int | None) -> None:
         raise AliError(f"size is the side of the training images, {LEAST} to {MOST} pixels, got {size}{advice}")
 
 
-def choose_size(sizes: set[Size], size: int | None) -> int:
-    """The training size: the one asked for; else the one that all pictures have, if square and 8 to 128 pixels; else 64."""
-    if size is not None:
-        return size
-    width, height = next(iter(sizes), (0, 0))
-    return width if len(sizes) == 1 and width == height and LEAST <= width <= MOST else USUAL
+def choose_size(sizes: Counter[Size], size: int | None) -> int:
+    """The training size: the one asked for; else the one that all pictures have, if square and 8 to 128 pixels; else the median of their
+    shorter sides, 8 to 64, so that few are enlarged.
+
+    Arguments:
+        sizes: how many pictures have which; none where no picture can be read, which is said later.
+        size: that was asked for, in pixels.
+    """
+    if size is not None or not sizes:
+        return size or USUAL
+    width, height = next(iter(sizes))
+    if len(sizes) == 1 and width == height and LEAST <= width <= MOST:
+        return width
+    return max(LEAST, min(USUAL, median_low(min(each) for each in sizes.elements())))
 
 
 def is_grey(picture: Image.Image) -> bool:
