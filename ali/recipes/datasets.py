@@ -144,7 +144,7 @@ DATASETS: dict[str, Dataset] = {
         "images:images",
         needs="a folder of pictures, of Parquet files in the Hugging Face image convention, or of .tar archives; an .npy or .npz array "
         "(n, height, width[, 3]); or hub:owner/name",
-        own={"ali": {"lr": 4e-3, "beta1": 0.1, "thin": 4}},  # docs/recipe_images.md
+        own={"ali": {"lr": 2e-3, "beta1": 0.1, "thin": 4}},  # docs/recipe_images.md
     ),
     "table": Dataset(
         "your own table: numbers, categories, booleans, missing cells",
