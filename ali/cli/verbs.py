@@ -243,7 +243,8 @@ def score(run: Run, rows: Rows = None, *, out: Out = Path("scores.csv"), data: M
 def classify(run: Run, rows: Rows = None, *, out: Out = Path("classes.csv"), recipe: Recipe = None) -> None:
     """Probabilities of the classes, a column each, and the likeliest class: .csv or .parquet; .npy holds the probabilities alone.
 
-    Of a folder of pictures, the first column is file_name."""
+    Of a folder of pictures, the first column is file_name.
+    """
     import numpy as np
 
     from ali import files
