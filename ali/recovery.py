@@ -56,6 +56,16 @@ class Guard:
         """The networks that the run would keep."""
         return self.game if self.average is None else self.average
 
+    def begin(self, step: int) -> None:
+        """Keep the first networks, whatever they are worth: a run that goes astray before it has learned anything begins anew.
+
+        Arguments:
+            step: steps done.
+        """
+        if self.gauge is not None and math.isfinite(first := score(self.gauge.measure(self.networks))):
+            self.watch.best["score"] = first
+        self.keep(step, math.inf)
+
     def look(self, step: int, steps: int) -> None:
         """Measure, keep the networks if they are the best so far, go back if they collapsed.
 

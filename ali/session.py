@@ -395,7 +395,7 @@ class Session:
         if len(x) > 1:
             self.guard.gauge = health.Gauge(x.to(self.device), None if y is None else y.to(self.device), self.batch_size)
         if not self.guard.best:
-            self.guard.keep(self.step, math.inf)
+            self.guard.begin(self.step)
         return looks
 
     def save(self, folder: Path | None = None) -> None:

@@ -177,7 +177,8 @@ def test_each_kind_of_trouble_has_words(before, now, losses, words):
 
 
 class Harmed(games.Game):
-    """An autoencoder of three numbers that is harmed for a share of its training: its loss is no number, or drives samples to one point."""
+    """An autoencoder of three numbers that is harmed for a share of its training: its loss is no number, or drives samples to one point,
+    or its weights double at each step."""
 
     def __init__(self, start: float, end: float, how: str):
         super().__init__()
@@ -186,9 +187,14 @@ class Harmed(games.Game):
         self.players, self.schedule = {"generator": [self.encoder, self.decoder]}, (("generator",),)
 
     def losses(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
+        wrong = bool(self.start <= progress < self.end)
+        if wrong and self.how == "far":
+            with torch.no_grad():
+                for weights in self.parameters():
+                    weights.mul_(2)
         z_hat = self.encoder(batch.x).rsample()
         loss = (self.decoder(z_hat).mean - batch.x).square().mean() + (z_hat.T @ z_hat / len(z_hat) - torch.eye(3)).square().mean()
-        if self.start <= progress < self.end:
+        if wrong and self.how != "far":
             loss = loss * math.nan if self.how == "nan" else 1e3 * (self.decoder(self.prior.sample(64)).mean - 5).square().mean()
         return {"generator": loss + 0 * torch.randn(())}
 
@@ -269,6 +275,17 @@ def test_a_collapse_is_told_and_gone_back_from(tmp_path):
     assert 1 <= session.guard.tries <= TRIES
     assert all("samples collapsed" in said and "back to the networks of step" in said for said in words)
     assert session.guard.verdict().startswith("Healthy: covers 9")
+
+
+def test_a_run_that_goes_astray_at_once_begins_anew(tmp_path):
+    session = start(tmp_path / "run", start=0.0, end=0.02, how="far")
+    words = finish(session)
+    assert len(words) == 1
+    assert re.search(r"the networks went astray: their score is .*back to the networks of step 0, learning rates times 0.5", words[0])
+    assert session.guard.tries == 1
+    assert session.guard.verdict().startswith("Healthy: covers 9")
+    words = finish(start(tmp_path / "paper", face="paper", start=0.0, end=0.02, how="far"))
+    assert any("the networks went astray" in said for said in words)
 
 
 def test_a_run_that_ends_worse_than_it_was_keeps_its_best_networks(tmp_path):
