@@ -78,14 +78,14 @@ def write_columns(
         return _write_array(file, pieces)
     import pyarrow as pa
 
-    def tables() -> Iterator[pa.Table]:
+    def described() -> Iterator[pa.Table]:
         first = 0
         for rows in blocks(pieces):
             named = {} if names is None else {metadata.FILE: np.array(names[first : first + len(rows)], object)}
             yield pa.table({name: np.ascontiguousarray(column) for name, column in (named | columns(rows)).items()})
             first += len(rows)
 
-    write_table(file, tables())
+    write_table(file, described())
 
 
 def write_table(file: Path, pieces: Iterable[pa.Table]) -> None:
@@ -166,6 +166,8 @@ def read_numbers(file: Path) -> Iterator[np.ndarray]:
     first = 0
     for batch in _read_csv(file) if file.suffix == ".csv" else parquet.batches(file, rows=NUMBERS // 64):
         batch = batch.select([name for name in batch.schema.names if name != metadata.FILE])
+        if not batch.num_columns:
+            raise AliError(f"{file}: has no column of numbers")
         if order is None:
             # Columns as write_numbers names them go by their numbers, in whatever order they stand.
             numbered = [re.fullmatch(r"[xz](\d+)", name) for name in batch.schema.names]

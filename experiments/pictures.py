@@ -8,15 +8,13 @@ The defaults were chosen on training rows of CelebA and of SVHN, held out for th
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-import ali
 from ali import recipes
 from ali.data.source import Data
 from ali.recipes.effort import EFFORTS
+from experiments.effort import measure
 from experiments.record import mean_and_spread, record
 
 PLAIN = {name: recipes.ali.defaults[name] for name in ("lr", "beta1", "thin")}
@@ -38,14 +36,6 @@ SHOWN = {
 }
 
 
-def measure(data: Data, **options: Any) -> dict[str, float]:
-    """CPU seconds of one training, and the numbers of its evaluation."""
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.process_time()
-        model = ali.Model.train("images", data, out=Path(folder) / "run", **options)
-        return {"cpu": time.process_time() - began} | ali.evaluate(model, data)
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", help="pictures, as for `ali train images`")
@@ -60,7 +50,7 @@ if __name__ == "__main__":
     data = Data(whole.train.rows(slice(0, given.n)), whole.test.rows(slice(0, 1000)))
     table = [f"| arm (n = {n}) | {' | '.join(title for title, _ in SHOWN.values())} |", "| --- " * (len(SHOWN) + 1) + "|"]
     for arm in given.only:
-        runs = [measure(data, effort=given.effort, seed=seed, **ARMS[arm]) for seed in range(n)]
+        runs = [measure("images", data, effort=given.effort, seed=seed, **ARMS[arm]) for seed in range(n)]
         cells = " | ".join(mean_and_spread([run[key] for run in runs], form) for key, (_, form) in SHOWN.items())
         table.append(f"| {arm} | {cells} |")
         print(table[-1], flush=True)

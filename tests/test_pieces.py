@@ -189,12 +189,14 @@ def test_numbers_of_all_kinds_are_read(tmp_path):
     assert max(map(len, late)) < 400_001
     assert np.concatenate(late).sum() == 3 * 400_000 + 3.5, "whole numbers at first, others later"
     (tmp_path / "gap.csv").write_text("a,b\n" + "1,2\n" * 400_000 + "1,\n")
+    (tmp_path / "names.csv").write_text("file_name\na.png\n")
     np.save(tmp_path / "single.npy", 3.0)
     np.save(tmp_path / "short.npy", x)
     (tmp_path / "short.npy").write_bytes((tmp_path / "short.npy").read_bytes()[:-1])
     np.save(tmp_path / "words.npy", np.array(["a", "b"]))
     for name, words in {
         "gap.csv": "column 'b', row 400000 is empty",
+        "names.csv": "has no column of numbers",
         "single.npy": "expected rows of numbers",
         "short.npy": "shorter than its header says",
         "words.npy": "expected one array of numbers",
