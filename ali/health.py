@@ -103,6 +103,7 @@ class Gauge:
                 made = _flat(self._chunks(lambda *u: networks.decode(*u).mean, z, *labels))
                 values["coverage"], values["precision"] = _covered(self.rows, made, self.radii)
                 values["samples"] = _apart(self.sorted, (made @ self.directions).sort(0).values) / self.spread
+                del made  # as large as all rows
             if infers and not (conditions and not told):
                 z_hat = self._chunks(lambda *u: networks.encode(*u).rsample(), self.x, *told)
                 if z is not None and z_hat.shape == z.shape:
@@ -110,8 +111,8 @@ class Gauge:
                         self.priors[seed] = _quantiles([_flat(networks.prior.sample(n)) for _ in range(FINE)])
                     directions, fine, values["codes_floor"] = self.priors[seed]
                     values["codes"] = _apart((_flat(z_hat) @ directions).sort(0).values, fine)
-                    x_hat = _flat(self._chunks(lambda *u: networks.decode(*u).mean, z_hat, *told))
-                    values["reconstruction"] = ((x_hat - self.rows) ** 2).mean().item() / self.spread**2
+                    error = self._chunks(lambda x, *u: _flat(networks.decode(*u).mean - x).square_().mean(1), self.x, z_hat, *told)
+                    values["reconstruction"] = error.mean().item() / self.spread**2
         networks.train(training)
         return values
 

@@ -16,7 +16,9 @@ from ali.errors import AliError
 
 def to_bytes(x: np.ndarray, maximum: float) -> np.ndarray:
     """Pixels 0..maximum to 0..255, uint8."""
-    return np.clip(np.round(x.astype(np.float64) * (255 / maximum)), 0, 255).astype(np.uint8)
+    scaled = x.astype(np.float64)
+    scaled *= 255 / maximum
+    return np.clip(np.round(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)
 
 
 def grid(x: np.ndarray, maximum: float, columns: int | None = None, gap: int = 1, height: int = 0) -> Image.Image:
