@@ -112,7 +112,7 @@ def write(
         if columns:
             checkpoint.write_json(temporary / "columns.json", _columns(columns))
         normal = latent is not None and isinstance(getattr(game, "prior", None), StandardNormal) and not isinstance(game, Level)
-        drawn = "For a new row, draw z from N(0, I).\n" if normal else ""
+        drawn = "For a new row, draw z from N(0, I); here no discriminator chooses among codes, as in `ali sample`.\n" if normal else ""
         checkpoint.write_text(temporary / "README.md", _readme(title, graphs, preprocess, conditions, drawn))
         names = sorted(path.name for path in temporary.iterdir())
     return [out / name for name in names]

@@ -21,7 +21,7 @@ from ali import pieces, ready
 from ali.conditions import Labels
 from ali.data.tables import to_matrix
 from ali.errors import AliError
-from ali.games.game import Classifies, Climbs, Game, Generates, Infers, Level, Scores
+from ali.games.game import Classifies, Climbs, Game, Generates, Infers, Level, Scores, Weighs
 from ali.preprocess import Preprocess
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
@@ -139,7 +139,7 @@ class Passes:
         with torch.no_grad():
             return self.preprocess.inverse(game.decode(z.to(self.device), *(tensor(labels).to(self.device) for labels in y)).mean)
 
-    def sampled(self, n: int, y: Any, fix_level: int | None, seed: int | None) -> Iterator[Tensor]:
+    def sampled(self, n: int, y: Any, fix_level: int | None, seed: int | None, candidates: int | None = None) -> Iterator[Tensor]:
         """Rows that are drawn, of a hierarchical run through all of its levels."""
         game: Any = self.can("sample", Generates, "decoder")
         bottom, fixed, names = self, None, self.conditions.attributes if self.conditions else ()
@@ -152,7 +152,7 @@ class Passes:
 
         def rows() -> Iterator[pieces.Beside]:
             first = 0
-            for z, drawn in bottom.drawn(n, seed, fixed):
+            for z, drawn in bottom.drawn(n, seed, fixed, candidates):
                 if given is not None and drawn is not None:
                     said = given[first : first + len(z)].copy()
                     if free:
@@ -163,14 +163,17 @@ class Passes:
 
         return bottom.each("decode", rows())
 
-    def drawn(self, n: int, seed: int | None, fixed: Any = None) -> Iterator[tuple[Tensor, np.ndarray | None]]:
+    def drawn(
+        self, n: int, seed: int | None, fixed: Any = None, candidates: int | None = None
+    ) -> Iterator[tuple[Tensor, np.ndarray | None]]:
         """Codes, and beside them labels of a conditional run, drawn whether or not they are used: a seed fixes the codes.
 
         Arguments:
             fixed: of a hierarchical run, the level above this one of which all have one code.
+            candidates: codes of which each is chosen; by default as many as the run was trained with.
         """
         game = self.can("sample", Generates, "decoder")
-        n, above = _samples(n), None
+        n, above, each = _samples(n), None, self._candidates(candidates)
         with noise(seed):
             while n:
                 # On the CPU noise comes in sixteens, so that pieces like these hold what a single draw would.
@@ -180,10 +183,30 @@ class Passes:
                         above = fixed.sample(1) if above is None else above
                         z = fixed.game.descend(above.expand(some, -1), fixed.level, game.level)
                     else:
-                        z = game.prior.sample(some)
+                        z = game.prior.sample(some) if each == 1 else self._chosen(game, some, each)
                     y = None if self.conditions is None else game.labels(some).cpu().numpy()
                 yield z, y
                 n -= some
+
+    def _candidates(self, said: int | None) -> int:
+        game: Any = self.game
+        weighs = isinstance(game, Weighs) and not ready.parts(self.config)
+        if said is None:
+            return game.candidates if weighs else 1
+        if whole(said, "candidates") < 1:
+            raise AliError(f"candidates counts the codes of which each sample's is chosen: at least 1, got {said}")
+        if said > 1 and not weighs:
+            raise AliError(f"candidates: this run ({self.config['recipe']}) has no discriminator that could choose among {said}")
+        return said
+
+    def _chosen(self, game: Any, n: int, candidates: int) -> Tensor:
+        """Codes of p(z), each one of several, with the probability that D's density ratio gives it."""
+        z = game.prior.sample(n * candidates)
+        rho = torch.cat([game.log_ratio(game.decode(some).mean, some) for some in z.split(self.at_once)])
+        if not torch.isfinite(rho).all():
+            raise AliError("the discriminator's answers to samples are not finite: candidates 1 does without them")
+        chosen = torch.multinomial(rho.unflatten(0, (n, candidates)).softmax(1), 1)
+        return z.unflatten(0, (n, candidates)).take_along_dim(chosen[..., None], 1)[:, 0]
 
 
 def _samples(n: Any) -> int:

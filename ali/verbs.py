@@ -67,7 +67,7 @@ class Verbs:
         """Dimension of z."""
         return self._passes.can("tell its latent dimension", Generates, "decoder").prior.dim
 
-    def sample(self, n: int, *, y: Any = None, fix_level: int | None = None, seed: int | None = None) -> Any:
+    def sample(self, n: int, *, y: Any = None, fix_level: int | None = None, seed: int | None = None, candidates: int | None = None) -> Any:
         r"""Draw new rows: :math:`z \sim p(z)`, :math:`x \sim p(x | z)`; of a conditional run also y ~ p(y), :math:`x \sim p(x | z, y)`.
 
         Arguments:
@@ -77,28 +77,33 @@ class Verbs:
                 order of ``attributes``, or a dictionary ``{"smiling": 1}``.
             fix_level: of a hierarchical run: all rows share one code of this level, and those above it; what lies below is drawn.
             seed: for the same rows again; it fixes the codes, whatever y is.
+            candidates: codes drawn from p(z) for each row, of which the discriminator chooses one (:meth:`ali.games.ALI.log_ratio`);
+                1: none is chosen. By default as many as the run was trained with: 4 of ALI and BiGAN, 1 of their paper's face, and
+                of all others.
 
         Returns:
             An array; for a table with categories or missing cells a pyarrow table.
         """
-        made = pieces.together(self._passes.sampled(n, y, fix_level, seed), n)
+        made = pieces.together(self._passes.sampled(n, y, fix_level, seed, candidates), n)
         return self._out(made)
 
-    def samples(self, n: int, *, y: Any = None, fix_level: int | None = None, seed: int | None = None) -> Iterator[np.ndarray]:
+    def samples(
+        self, n: int, *, y: Any = None, fix_level: int | None = None, seed: int | None = None, candidates: int | None = None
+    ) -> Iterator[np.ndarray]:
         """The rows of :meth:`sample`, more than fit into memory: an array for some of them after the other.
 
         Arguments:
-            n, y, fix_level, seed: as for :meth:`sample`.
+            n, y, fix_level, seed, candidates: as for :meth:`sample`.
         """
-        return (some.cpu().numpy() for some in self._passes.sampled(n, y, fix_level, seed))
+        return (some.cpu().numpy() for some in self._passes.sampled(n, y, fix_level, seed, candidates))
 
-    def codes(self, n: int, *, seed: int | None = None) -> Iterator[np.ndarray]:
+    def codes(self, n: int, *, seed: int | None = None, candidates: int | None = None) -> Iterator[np.ndarray]:
         """Codes drawn from the prior, piece by piece: what :meth:`sample` decodes.
 
         Arguments:
-            n, seed: as for :meth:`sample`.
+            n, seed, candidates: as for :meth:`sample`.
         """
-        return (z.cpu().numpy() for z, _ in self._passes.drawn(n, seed))
+        return (z.cpu().numpy() for z, _ in self._passes.drawn(n, seed, candidates=candidates))
 
     def encode(self, x: Any, y: Any = None, *, draw: bool = False, seed: int | None = None) -> Any:
         """Infer codes: the mean of q(z | x), or a draw from it.

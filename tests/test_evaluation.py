@@ -432,7 +432,7 @@ def test_a_generator_that_copies_is_caught_and_one_that_is_the_data_is_not(run, 
     part = run.data._replace(train=train.rows(np.arange(half)), test=test)
 
     def judged(samples: np.ndarray) -> dict[str, float]:
-        monkeypatch.setattr(run.model, "sample", lambda n, *, seed=None: samples[:n])
+        monkeypatch.setattr(run.model, "sample", lambda n, **_: samples[:n])
         return ali.evaluate(run.model, part)
 
     copies, fresh = judged(train.x[:half][::-1]), judged(train.x[half:])
@@ -453,7 +453,7 @@ def test_axes_fitted_to_training_rows_do_not_spoil_the_floors(run, monkeypatch):
     # In noise, principal axes are chance: the rows that they were fitted to vary more along them than any others.
     train, test, fresh = (16 * rng(seed).random((300, 8, 8)) for seed in range(3))
     monkeypatch.setattr(evaluation, "SPACE", 16)
-    monkeypatch.setattr(run.model, "sample", lambda n, *, seed=None: fresh[:n])
+    monkeypatch.setattr(run.model, "sample", lambda n, **_: fresh[:n])
     values = ali.evaluate(run.model, Data(Source(train), Source(test)))
     assert values["frechet"] / values["frechet_floor"] == pytest.approx(1, abs=0.35)
     assert values["recall"] == pytest.approx(values["recall_ceiling"], abs=0.15)

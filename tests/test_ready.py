@@ -59,7 +59,8 @@ def test_half_precision_changes_the_networks_by_rounding_alone(trained, tmp_path
     np.testing.assert_array_equal(rounded, same)
     x = digits().test.x
     np.testing.assert_array_equal(halved.encode(x), whole.encode(x))
-    np.testing.assert_array_equal(halved.sample(64, seed=3), whole.sample(64, seed=3))
+    # Without its discriminator a run has nothing to choose codes with.
+    np.testing.assert_array_equal(halved.sample(64, seed=3), whole.sample(64, seed=3, candidates=1))
 
 
 def test_a_folder_of_that_name_comes_first(trained, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from ali.cli import labelling
 from ali.cli.flags import (
     AtLevel,
     Attributes,
+    Candidates,
     Codes,
     Count,
     Direction,
@@ -50,11 +51,13 @@ def sample(
     attributes: Attributes = None,
     fix_level: Fixed = None,
     seed: Seed = None,
+    candidates: Candidates = None,
     recipe: Recipe = None,
 ) -> None:
     """Generate new rows: a PNG grid, a folder of PNG pictures (a name without an ending), .npy, .csv or .parquet."""
     model = open_model(run, recipe)
-    write(model, out, model.samples(n, y=labelling.said(label, attributes), fix_level=fix_level, seed=seed))
+    y = labelling.said(label, attributes)
+    write(model, out, model.samples(n, y=y, fix_level=fix_level, seed=seed, candidates=candidates))
 
 
 def encode(

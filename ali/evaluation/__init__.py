@@ -28,7 +28,7 @@ CELLS = 50_000_000  # at most so many numbers are held for PCA: 400 MB
 SPACE = 64  # principal components of pixels, in which images are compared
 
 
-def evaluate(model: Model, data: Any, *, seed: int = 0) -> dict[str, float]:
+def evaluate(model: Model, data: Any, *, seed: int = 0, candidates: int | None = None) -> dict[str, float]:
     """Measure a model on rows that it never saw.
 
     Images are measured with pixels scaled to [-1, 1], points of a mixture in units of the training rows' standard deviation,
@@ -44,6 +44,7 @@ def evaluate(model: Model, data: Any, *, seed: int = 0) -> dict[str, float]:
         data: its training rows, and rows held out: ``Data(train, test)``, or any pair, of sources, arrays, pairs (x, y) with classes
             y, or, for a table, data frames.
         seed: of samples and draws.
+        candidates: as for :meth:`ali.model.Model.sample`; 1: samples are measured as they come from p(z).
 
     Returns:
         ``held_out`` (rows looked at), ``held_out_labelled`` (those whose class is known), ``accuracy`` (of a classifier, on these),
@@ -67,7 +68,7 @@ def evaluate(model: Model, data: Any, *, seed: int = 0) -> dict[str, float]:
         raise AliError("evaluation needs at least 2 held-out rows")
     scaled = _scaler(model, train)
     x_hat = model.reconstruct(test.x, model.labels_of(test)) if generates and infers else None
-    x_tilde = _matrix(model, model.sample(len(test), seed=seed)) if generates else None
+    x_tilde = _matrix(model, model.sample(len(test), seed=seed, candidates=candidates)) if generates else None
 
     values: dict[str, float] = {"held_out": float(len(test))}
     if x_hat is not None:
@@ -81,7 +82,7 @@ def evaluate(model: Model, data: Any, *, seed: int = 0) -> dict[str, float]:
     if x_tilde is not None:
         values |= _samples(model, train, test, x_tilde, scaled, seed)
         if model.columns:
-            values |= _table(model, train, test, x_tilde, scaled, seed)
+            values |= _table(model, train, test, x_tilde, scaled, seed, candidates)
     taught, asked = train.labelled(), test.labelled()
     if test.y is not None and len(asked) and len(model.classes):
         values["held_out_labelled"] = float(len(asked))
@@ -99,7 +100,7 @@ def evaluate(model: Model, data: Any, *, seed: int = 0) -> dict[str, float]:
     if shape is not None:
         means = centres(shape)
         if generates:
-            values |= metrics.mixture_modes(model.sample(10_000, seed=seed), means, SIGMA)
+            values |= metrics.mixture_modes(model.sample(10_000, seed=seed, candidates=candidates), means, SIGMA)
         if x_hat is not None:
             nearest = [((rows[:, None] - means) ** 2).sum(-1).argmin(1) for rows in (test.x, x_hat)]
             values["same_mode"] = float((nearest[0] == nearest[1]).mean())
@@ -176,7 +177,9 @@ def _samples(model: Model, train: Source, test: Source, x_tilde: np.ndarray, sca
     return _known(values)
 
 
-def _table(model: Model, train: Source, test: Source, x_tilde: np.ndarray, scaled: Scale, seed: int) -> dict[str, float]:
+def _table(
+    model: Model, train: Source, test: Source, x_tilde: np.ndarray, scaled: Scale, seed: int, candidates: int | None
+) -> dict[str, float]:
     """Columns, pairs of columns, and what a model learns from samples instead of rows."""
     choices = [k for k, column in enumerate(model.columns) if column.categories]
     numbers = [k for k in range(len(model.columns)) if k not in choices]
@@ -190,7 +193,7 @@ def _table(model: Model, train: Source, test: Source, x_tilde: np.ndarray, scale
         return np.where(np.isnan(x), np.nan, y)
 
     taught = some(train, PAIRS).x
-    samples = _matrix(model, model.sample(len(taught), seed=seed))
+    samples = _matrix(model, model.sample(len(taught), seed=seed, candidates=candidates))
     return _known(
         {
             "marginals": float(np.mean(off)),

@@ -135,6 +135,7 @@ class ALI(Game):
         schedule: rounds of players (:class:`ali.games.game.Game`).
         apart: D sees encoder pairs and decoder pairs in a pass each, another model under batch normalisation (:func:`judge`).
         scorer: (encoder, decoder, discriminator, x) to an anomaly score (:func:`ali.games.game.reconstruction_score`).
+        candidates: codes drawn for each sample, of which D chooses one (:meth:`log_ratio`); it has no part in the game.
 
     Under batch normalisation in encoder or decoder, cycle and regression change the model: the running statistics then also
     see reconstructions and samples.
@@ -160,10 +161,11 @@ class ALI(Game):
         thin: int = 1,
         likelihood: float = 0.0,
         contrast: float = 0.0,
+        candidates: int = 1,
     ):
         super().__init__()
         self.encoder, self.decoder, self.discriminator, self.prior = encoder, decoder, discriminator, prior
-        self.objective, self.schedule, self.apart, self.scorer = objective, schedule, apart, scorer
+        self.objective, self.schedule, self.apart, self.scorer, self.candidates = objective, schedule, apart, scorer, candidates
         self.terms = Terms(penalty, penalty_end, cycle, regression, thin, likelihood, contrast)
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
         check_penalty(discriminator, penalty, penalty if penalty_end is None else penalty_end)
@@ -183,6 +185,15 @@ class ALI(Game):
 
     def decode(self, z: Float[Tensor, "n d"]) -> Distribution:
         return self.decoder(z)
+
+    def log_ratio(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        r"""What D knows at its best: :math:`\log q(x, z) - \log p(x, z)`, by the relativistic objective up to a constant.
+
+        A code drawn among several in proportion to its exponential makes the samples' joint the data's, as far as D can tell.
+
+        Source: Azadi et al. 2019, Discriminator Rejection Sampling (arXiv:1810.06758), for x alone.
+        """
+        return self.discriminator(x, z)
 
     def score(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
         return self.scorer(self.encoder, self.decoder, self.discriminator, x)

@@ -18,6 +18,7 @@ __all__ = [
     "Infers",
     "Level",
     "Scores",
+    "Weighs",
     "judge",
     "parameters",
     "playing",
@@ -106,6 +107,17 @@ class Scores(Protocol):
     """A game that finds rows strange: an anomaly score, shape (n,), higher = stranger."""
 
     def score(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]: ...
+
+
+@runtime_checkable
+class Weighs(Protocol):
+    """A game whose D tells which pairs (x, z) data would have given, and which not: samples are then chosen among ``candidates``."""
+
+    candidates: int
+
+    def log_ratio(self, x: Float[Tensor, "n ..."], z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """log q(x, z) - log p(x, z), up to a constant."""
+        ...
 
 
 @runtime_checkable

@@ -67,7 +67,7 @@ class Dataset:
 # What the authors' code does: Adam with constant rate, the non-saturating objective, nothing added to the losses, no average.
 PAPER: dict[str, Any] = {
     "face": "paper", "objective": "nonsaturating", "penalty": 0.0, "penalty_end": None, "cycle": 0.0, "regression": 0.0,
-    "information": 1.0, "information_continuous": 0.1,
+    "candidates": 1, "information": 1.0, "information_continuous": 0.1,
     "lr": 1e-4, "beta1": 0.5, "beta2": 0.999, "batch_size": 100, "ema": 0.0,
 }  # fmt: skip
 
