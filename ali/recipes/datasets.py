@@ -92,7 +92,7 @@ DATASETS: dict[str, Dataset] = {
         modern={
             "networks": "mlp", "latent": 2, "width": 128, "depth": 3,
             "frequencies_x": (3, 6, 12, 25, 50), "frequencies_z": (1, 2, 4, 8, 16, 32), "penalty": 0.05, "penalty_end": 0.001, "thin": 4,
-            "cycle": 1.0, "lr": 4e-3, "beta1": 0.1, "batch_size": 128, "hold": 0.3, "epochs": 18, "ema": 0.995,
+            "cycle": 1.0, "lr": 4e-3, "beta1": 0.1, "batch_size": 128, "hold": 0.3, "epochs": 16, "ema": 0.995,
         },
         paper={"networks": "mixture", "encoder": "implicit", "latent": 2, "beta1": 0.2, "epochs": 200},
     ),
