@@ -26,6 +26,7 @@ from ali.preprocess import Preprocess
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
 DRAWN = 2**14  # codes that are drawn together
+CANDIDATES = 1000  # at most, for one row: beyond some ten they change little
 Verb = Literal["encode", "decode", "reconstruct", "score", "classify"]
 
 
@@ -146,7 +147,7 @@ class Passes:
         if isinstance(game, Climbs) or fix_level is not None:  # a draw from p(x) draws the codes of every level
             bottom = Passes(self.level(1), self.preprocess, None, self.config)
             fixed = None if fix_level is None else self.level(fix_level)
-        n = _samples(n)
+        n, candidates = _samples(n), bottom.candidates(candidates)
         given = None if y is None else self.given(y, n, others=np.zeros((n, len(names)), np.float32))
         free = [k for k, name in enumerate(names) if isinstance(y, Mapping) and name not in y]
 
@@ -173,11 +174,12 @@ class Passes:
             candidates: codes of which each is chosen; by default as many as the run was trained with.
         """
         game = self.can("sample", Generates, "decoder")
-        n, above, each = _samples(n), None, self._candidates(candidates)
+        n, above, each = _samples(n), None, self.candidates(candidates)
+        most = DRAWN // each
         with noise(seed):
             while n:
                 # On the CPU noise comes in sixteens, so that pieces like these hold what a single draw would.
-                some = n if n < DRAWN + 16 else DRAWN
+                some = n if n < most + 16 else most
                 with torch.no_grad():
                     if fixed is not None:
                         above = fixed.sample(1) if above is None else above
@@ -188,13 +190,18 @@ class Passes:
                 yield z, y
                 n -= some
 
-    def _candidates(self, said: int | None) -> int:
+    def candidates(self, said: int | None) -> int:
+        """Of how many codes each one is chosen.
+
+        Raises:
+            AliError: out of range, or there is no discriminator that could choose.
+        """
         game: Any = self.game
         weighs = isinstance(game, Weighs) and not ready.parts(self.config)
         if said is None:
             return game.candidates if weighs else 1
-        if whole(said, "candidates") < 1:
-            raise AliError(f"candidates counts the codes of which each sample's is chosen: at least 1, got {said}")
+        if not 1 <= whole(said, "candidates") <= CANDIDATES:
+            raise AliError(f"candidates counts the codes of which each sample's is chosen: 1 to {CANDIDATES:,}, got {said}")
         if said > 1 and not weighs:
             raise AliError(f"candidates: this run ({self.config['recipe']}) has no discriminator that could choose among {said}")
         return said

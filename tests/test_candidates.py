@@ -48,6 +48,14 @@ def test_what_is_weighed_is_the_sample_of_the_very_code(plane, monkeypatch):
         assert (code == four).all(1).any()
 
 
+def test_many_candidates_take_no_more_memory_at_once(plane, monkeypatch):
+    drawn, draw = [], plane.game.prior.sample
+    monkeypatch.setattr(plane.game.prior, "sample", lambda n: drawn.append(n) or draw(n))
+    assert sum(map(len, plane.codes(100, seed=0, candidates=1000))) == 100
+    assert sum(drawn) == 100 * 1000
+    assert max(drawn) <= 2**14 + 16 * 1000
+
+
 def test_samples_are_what_the_chosen_codes_stand_for(plane):
     for k in (None, 1, 3):
         z = np.concatenate(list(plane.codes(50, seed=2, candidates=k)))
@@ -57,8 +65,9 @@ def test_samples_are_what_the_chosen_codes_stand_for(plane):
 
 
 def test_bad_numbers_of_candidates_are_refused_in_words(plane, tmp_path):
-    with pytest.raises(ali.AliError, match=r"candidates .* at least 1, got 0"):
-        plane.sample(3, candidates=0)
+    for bad in (0, -1, 1001):
+        with pytest.raises(ali.AliError, match=rf"candidates .* 1 to 1,000, got {bad}"):
+            plane.samples(3, candidates=bad)  # before the first row is asked for
     with pytest.raises(ali.AliError, match=r"this run \(ali\) has no discriminator that could choose among 2"):  # encoder and decoder alone
         ali.load("digits").sample(3, candidates=2)
     with pytest.raises(ali.AliError, match="candidates"):
