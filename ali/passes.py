@@ -203,7 +203,11 @@ class Passes:
         if not 1 <= whole(said, "candidates") <= CANDIDATES:
             raise AliError(f"candidates counts the codes of which each sample's is chosen: 1 to {CANDIDATES:,}, got {said}")
         if said > 1 and not weighs:
-            raise AliError(f"candidates: this run ({self.config['recipe']}) has no discriminator that could choose among {said}")
+            kept, recipe = " and ".join(ready.parts(self.config)), self.config["recipe"]
+            why = (
+                f"only its {kept} were kept, no discriminator" if kept else f"{recipe} draws codes straight from p(z), ali and bigan choose"
+            )
+            raise AliError(f"candidates: this run can not choose among {said}: {why}. Leave candidates out")
         return said
 
     def _chosen(self, game: Any, n: int, candidates: int) -> Tensor:

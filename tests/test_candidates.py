@@ -68,7 +68,7 @@ def test_bad_numbers_of_candidates_are_refused_in_words(plane, tmp_path):
     for bad in (0, -1, 1001):
         with pytest.raises(ali.AliError, match=rf"candidates .* 1 to 1,000, got {bad}"):
             plane.samples(3, candidates=bad)  # before the first row is asked for
-    with pytest.raises(ali.AliError, match=r"this run \(ali\) has no discriminator that could choose among 2"):  # encoder and decoder alone
+    with pytest.raises(ali.AliError, match="can not choose among 2: only its encoder and decoder were kept"):
         ali.load("digits").sample(3, candidates=2)
     with pytest.raises(ali.AliError, match="candidates"):
         ali.Model.train("table", np.zeros((50, 2)) + np.arange(50)[:, None], out=tmp_path / "run", **SMALL, candidates=0)
@@ -93,7 +93,7 @@ def test_who_chooses_by_default(tmp_path, arguments, candidates):
 def test_a_game_without_a_discriminator_of_pairs_draws_from_the_prior(tmp_path):
     model = ali.Model.train("table", np.random.default_rng(0).normal(0.0, 1.0, (60, 2)), out=tmp_path / "run", recipe="vae", **SMALL)
     assert (model.sample(20, seed=0) == model.sample(20, seed=0, candidates=1)).all()
-    with pytest.raises(ali.AliError, match=r"this run \(vae\) has no discriminator that could choose among 4"):
+    with pytest.raises(ali.AliError, match=r"can not choose among 4: vae draws codes straight from p\(z\)"):
         model.sample(3, candidates=4)
 
 
