@@ -204,9 +204,7 @@ class Passes:
             raise AliError(f"candidates counts the codes of which each sample's is chosen: 1 to {CANDIDATES:,}, got {said}")
         if said > 1 and not weighs:
             kept, recipe = " and ".join(ready.parts(self.config)), self.config["recipe"]
-            why = (
-                f"only its {kept} were kept, no discriminator" if kept else f"{recipe} draws codes straight from p(z), ali and bigan choose"
-            )
+            why = f"only its {kept} were kept, no discriminator" if kept else f"{recipe} draws codes straight from p(z)"
             raise AliError(f"candidates: this run can not choose among {said}: {why}. Leave candidates out")
         return said
 

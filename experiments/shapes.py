@@ -7,6 +7,7 @@ that holds 98.9 % of a component (three standard deviations in the plane).
 """
 
 import argparse
+import shlex
 import tempfile
 import time
 from pathlib import Path
@@ -59,6 +60,12 @@ def grid(side: int) -> np.ndarray:
     return np.array([(a, b) for a in line for b in line])
 
 
+def sheet(random: np.random.Generator, columns: int) -> np.ndarray:
+    """Sums of sines of two numbers, with a little noise."""
+    u = random.uniform(-1, 1, (ROWS, 2)) @ random.normal(0, 2, (2, 2 * columns)) + random.uniform(0, 2 * np.pi, 2 * columns)
+    return (np.sin(u) @ random.normal(0, 0.3, (2 * columns, columns)) + 0.05 * random.standard_normal((ROWS, columns))).astype(np.float32)
+
+
 def shapes(random: np.random.Generator) -> dict[str, Shape]:
     """Every shape by its name."""
     moons = make_moons(ROWS, noise=0.05, random_state=0)[0].astype(np.float32)
@@ -83,6 +90,8 @@ def shapes(random: np.random.Generator) -> dict[str, Shape]:
         "a curve in three columns": Shape(
             pa.table({"t": t, "twice": 2 * t + 0.01 * random.standard_normal(ROWS), "sine": np.sin(3 * t)}), "table"
         ),
+        "20 Gaussians in 30-D": mixed(random, random.uniform(-4, 4, (20, 30)), 0.2),
+        "a curved sheet in 40-D": Shape(sheet(random, 40), "table"),
     }
 
 
@@ -117,4 +126,6 @@ if __name__ == "__main__":
             lines.append(f"| {name} | {' | '.join(cells)} |")
             print(lines[-1], flush=True)
     table = [f"| shape | {' | '.join(column for column, _ in MEASURES.values())} |", f"|{' --- |' * (len(MEASURES) + 1)}", *lines]
-    record("Unseen shapes", f"python -m experiments.shapes --seeds {given.seeds}", time.monotonic() - began, table)
+    title = "Unseen shapes" + (f": {', '.join(given.only)}" if given.only else "")
+    said = f" --only {shlex.join(given.only)}" if given.only else ""
+    record(title, f"python -m experiments.shapes --seeds {given.seeds}{said}", time.monotonic() - began, table)

@@ -70,8 +70,22 @@ def test_bad_numbers_of_candidates_are_refused_in_words(plane, tmp_path):
             plane.samples(3, candidates=bad)  # before the first row is asked for
     with pytest.raises(ali.AliError, match="can not choose among 2: only its encoder and decoder were kept"):
         ali.load("digits").sample(3, candidates=2)
-    with pytest.raises(ali.AliError, match="candidates"):
-        ali.Model.train("table", np.zeros((50, 2)) + np.arange(50)[:, None], out=tmp_path / "run", **SMALL, candidates=0)
+    for bad in (0, 1001):
+        with pytest.raises(ali.AliError, match="candidates must be at least 1 and below 1001"):
+            ali.Model.train("table", np.zeros((50, 2)) + np.arange(50)[:, None], out=tmp_path / "run", **SMALL, candidates=bad)
+
+
+def test_a_hinge_chooses_no_codes(tmp_path):
+    rows = np.random.default_rng(0).normal(0.0, 1.0, (60, 2))
+    hinged = ali.Model.train("table", rows, out=tmp_path / "run", **SMALL, objective="hinge")
+    hinged.sample(3, seed=0)
+    for ask in (
+        lambda: hinged.sample(3, candidates=4),
+        lambda: ali.Model.train("table", rows, out=tmp_path / "other", **SMALL, objective="hinge", candidates=4),
+    ):
+        with pytest.raises(ali.AliError, match=r"estimates no ratio of densities .* candidates must be 1"):
+            ask()
+    assert not (tmp_path / "other").exists()
 
 
 def test_answers_that_are_no_numbers_are_refused_in_words(plane, monkeypatch):

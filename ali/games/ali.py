@@ -37,7 +37,7 @@ from ali.distributions import DiagonalNormal, Distribution, StandardNormal
 from ali.errors import AliError
 from ali.games.game import Game, judge, reconstruction_score
 from ali.networks import Conditional
-from ali.objectives import Objective, annealed, check_penalty, contrastive, nonsaturating, r1_and_r2
+from ali.objectives import Objective, annealed, check_penalty, contrastive, hinge, nonsaturating, r1_and_r2
 from ali.views import moved
 
 LOG_SIGMA = -2.5  # codes are never thought to be known better than this, or one batch could outweigh all others
@@ -135,7 +135,7 @@ class ALI(Game):
         schedule: rounds of players (:class:`ali.games.game.Game`).
         apart: D sees encoder pairs and decoder pairs in a pass each, another model under batch normalisation (:func:`judge`).
         scorer: (encoder, decoder, discriminator, x) to an anomaly score (:func:`ali.games.game.reconstruction_score`).
-        candidates: codes drawn for each sample, of which D chooses one (:meth:`log_ratio`); it has no part in the game.
+        candidates: codes drawn for each sample, of which D chooses one (:meth:`log_ratio`), at least 1; it has no part in the game.
 
     Under batch normalisation in encoder or decoder, cycle and regression change the model: the running statistics then also
     see reconstructions and samples.
@@ -169,6 +169,8 @@ class ALI(Game):
         self.terms = Terms(penalty, penalty_end, cycle, regression, thin, likelihood, contrast)
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
         check_penalty(discriminator, penalty, penalty if penalty_end is None else penalty_end)
+        if candidates > 1:
+            self._estimates_a_ratio()
 
     def losses(self, batch: Batch, progress: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
         x, z = batch.x, self.prior.sample(len(batch.x))  # x ~ q(x), z ~ p(z)
@@ -191,9 +193,17 @@ class ALI(Game):
 
         A code drawn among several in proportion to its exponential makes the samples' joint the data's, as far as D can tell.
 
+        Raises:
+            AliError: the objective is a hinge.
+
         Source: Azadi et al. 2019, Discriminator Rejection Sampling (arXiv:1810.06758), for x alone.
         """
+        self._estimates_a_ratio()
         return self.discriminator(x, z)
+
+    def _estimates_a_ratio(self) -> None:
+        if self.objective is hinge:  # at its best it answers 1 or -1
+            raise AliError("a hinge's discriminator estimates no ratio of densities to choose codes by: candidates must be 1")
 
     def score(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
         return self.scorer(self.encoder, self.decoder, self.discriminator, x)

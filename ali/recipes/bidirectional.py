@@ -32,7 +32,7 @@ def ali(
     likelihood: float = 0.0,
     contrast: float = 0.0,
     thin: int = 1,
-    candidates: int = 4,
+    candidates: int | None = None,
 ) -> Run:
     """Adversarially learned inference (Dumoulin et al. 2017).
 
@@ -49,17 +49,19 @@ def ali(
         likelihood: weight of minus the log density of samples' codes (gaussian): q(z | x) learns how much it does not know; 0 for none.
         contrast: weight of telling rows apart by their codes, moved copies being the same (images); 0 for none.
         thin: the penalty is taken on one of so many rows of a batch: cheaper; 1: on all.
-        candidates: a sample's code is chosen by D among so many from p(z), drawn by q(x, z) / p(x, z) as D sees it (not by a hinge's);
-            training is the same; 1: the paper's, straight from p(z).
+        candidates: a sample's code is chosen by D among so many from p(z), drawn by q(x, z) / p(x, z) as D sees it; training is the
+            same; 1: the paper's, straight from p(z). By default 4; 1 with hinge, whose D estimates no such ratio.
     """
     from ali import games
+    from ali.passes import CANDIDATES
 
     make: Callable[..., Game] = games.BiGAN if encoder == "deterministic" else games.ALI
     options = of_pairs(objective, penalty, penalty_end, cycle, regression, schedule, pairs)
-    in_range("thin", thin, 1), in_range("candidates", candidates, 1)
+    candidates = (1 if objective == "hinge" else 4) if candidates is None else candidates
+    in_range("thin", thin, 1), in_range("candidates", candidates, 1, CANDIDATES + 1)
     for name, weight in (("likelihood", likelihood), ("contrast", contrast)):
         in_range(name, weight, 0)
-    options |= {"thin": thin, "likelihood": likelihood, "contrast": contrast, "candidates": 1 if objective == "hinge" else candidates}
+    options |= {"thin": thin, "likelihood": likelihood, "contrast": contrast, "candidates": candidates}
     # A likelihood is to find sigma, and sees little of it from far below what it will be.
     e = parts.encoder(encoder, log_sigma_0=-1.0 if likelihood else None)
     return parts.run(make(e, parts.decoder(), parts.discriminator(), parts.prior, **options))
