@@ -9,23 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
+from test_celeba import NUMBERS, PARTS, partition, put_faces
+from test_cifar10 import CIFAR, batch, records
 from test_images import put_parquet
-from test_official import CIFAR, FORMS, MNIST, NUMBERS, PARTS, READERS, SVHN, batch, idx, mat, partition, put, put_faces, records, refused
+from test_mnist import MNIST, idx
+from test_official import FORMS, READERS, put, refused
+from test_svhn import SVHN, mat
 
 from ali import recipes
-from ali.data import official_checksums, official_formats, official_pictures
+from ali.data import official_formats, official_pictures
 from ali.data.official import celeba, cifar10, mnist, svhn
 from ali.data.official_pictures import attributes, face_files
 from ali.errors import AliError
 
+pytestmark = pytest.mark.usefixtures("_tiny_files_are_not_the_published_ones")
+
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _tiny_files_are_not_the_published_ones():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(official_checksums, "MD5", {})
-        yield
 
 
 # CelebA's attributes.
@@ -245,7 +244,7 @@ def test_any_mat_files_are_read_or_refused_by_name(tmp_path_factory, values, who
 @settings(max_examples=80, deadline=None)
 @given(st.one_of(st.binary(max_size=60), damaged(listed()), st.text("01- \n\x85\t.jpgMale", max_size=60).map(lambda text: text.encode())))
 def test_any_list_of_attributes_is_read_or_refused_by_name(tmp_path_factory, content):
-    file = put(tmp_path_factory.getbasetemp(), {"list_attr_celeba.txt": content}) / "list_attr_celeba.txt"
+    file = put(tmp_path_factory.getbasetemp() / "list", {"list_attr_celeba.txt": content}) / "list_attr_celeba.txt"
     try:
         names, rows, values = attributes(file)
     except AliError as error:
