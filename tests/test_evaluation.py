@@ -425,6 +425,18 @@ def test_every_number_has_a_line_and_every_run_a_verdict(run, tmp_path):
     assert ali.evaluate(run.model, run.data) == pytest.approx(values, nan_ok=True), "the same seed, the same numbers"
 
 
+@pytest.mark.parametrize("run", ["digits"], indirect=True)
+def test_the_neighbours_that_teach_labels_are_more_than_the_rows_looked_at(run, monkeypatch):
+    # Classes by chance: a row's is known only to its own copy.
+    train, names = run.data.train, tuple(map(str, range(10)))
+    known = Source(train.x[:300], rng(0).integers(0, 10, 300), names)
+    asked = known.rows(np.arange(0, 300, 7))
+    monkeypatch.setattr(evaluation, "ROWS", 50)
+    assert ali.evaluate(run.model, (known, asked))["nn_pixels"] == 1
+    monkeypatch.setattr(evaluation, "TAUGHT", 50)
+    assert ali.evaluate(run.model, (known, asked))["nn_pixels"] < 0.6
+
+
 @pytest.mark.parametrize("run", ["digits", "table"], indirect=True)
 def test_a_generator_that_copies_is_caught_and_one_that_is_the_data_is_not(run, monkeypatch):
     train, test = run.data

@@ -23,8 +23,9 @@ from ali.model import Model
 from ali.passes import CHUNK
 
 ROWS = 10_000  # at most so many rows of each part are looked at: 1-NN costs their product
+TAUGHT = 60_000  # at most so many training rows, of at most CELLS numbers, teach a 1-NN classifier: it gets better with each
 PAIRS = 2_000  # at most so many rows where all pairs are compared, or forests are grown
-CELLS = 50_000_000  # at most so many numbers are held for PCA: 400 MB
+CELLS = 50_000_000  # at most so many numbers are held for PCA, and for 1-NN: 400 MB
 SPACE = 64  # principal components of pixels, in which images are compared
 
 
@@ -34,10 +35,10 @@ def evaluate(model: Model, data: Any, *, seed: int = 0, candidates: int | None =
     Images are measured with pixels scaled to [-1, 1], points of a mixture in units of the training rows' standard deviation,
     tables as the networks see them: numbers made normal, categories as probabilities. Samples are compared with held-out rows in
     that space, images in the leading 64 principal components of every other training row ("PCA-64 of pixels": no network looked
-    at them, so it is no FID or KID). At most 10,000 rows of each part are looked at, and at most 2,000 where all pairs are
-    compared. A conditional run is told the rows' labels (so that ``label_kept`` is easy for it, and ``nn_codes`` is left out), and
-    samples with y ~ p(y). Of a run without an encoder there are only the numbers of its samples, of one without a decoder only those
-    of its codes.
+    at them, so it is no FID or KID). At most 10,000 rows of each part are looked at, at most 2,000 where all pairs are compared, and
+    at most 60,000 training rows (of 50 million numbers) teach the 1-NN classifier of labels. A conditional run is told the rows'
+    labels (so that ``label_kept`` is easy for it, and ``nn_codes`` is left out), and samples with y ~ p(y). Of a run without an
+    encoder there are only the numbers of its samples, of one without a decoder only those of its codes.
 
     Arguments:
         model: a loaded run, with decoder, encoder or both.
@@ -63,7 +64,8 @@ def evaluate(model: Model, data: Any, *, seed: int = 0, candidates: int | None =
     generates, infers = model.generates, model.infers
     if not (generates or infers or model.classifies):
         raise AliError(f"this run ({model.config['recipe']}) can not be evaluated: its game has no decoder, no encoder and no classifier")
-    train, test = (some(part, ROWS) for part in _parts(model, data))
+    whole, held_out = _parts(model, data)
+    train, test = some(whole, ROWS), some(held_out, ROWS)
     if len(test) < 2:
         raise AliError("evaluation needs at least 2 held-out rows")
     scaled = _scaler(model, train)
@@ -83,14 +85,15 @@ def evaluate(model: Model, data: Any, *, seed: int = 0, candidates: int | None =
         values |= _samples(model, train, test, x_tilde, scaled, seed)
         if model.columns:
             values |= _table(model, train, test, x_tilde, scaled, seed, candidates)
-    taught, asked = train.labelled(), test.labelled()
+    asked = test.labelled()
     if test.y is not None and len(asked) and len(model.classes):
         values["held_out_labelled"] = float(len(asked))
         if model.classifies and model.classes == test.classes:
             values["accuracy"] = float((model.classify(test.x[asked]).argmax(1) == test.y[asked]).mean())
-    if infers and train.y is not None and test.y is not None and len(taught) and len(asked):
-        near = partial(metrics.nearest_neighbour_accuracy, train_y=train.y[taught], test_y=test.y[asked])
-        known, unseen = train.x[taught], test.x[asked]
+    if infers and len(taught := whole.labelled()) and len(asked):
+        teacher, unseen = some(whole.rows(taught), max(ROWS, min(TAUGHT, CELLS // test.x[0].size))), test.rows(asked)
+        near = partial(metrics.nearest_neighbour_accuracy, train_y=np.asarray(teacher.y), test_y=np.asarray(unseen.y))
+        known, unseen = teacher.x, unseen.x
         raw = near(scaled(known), test=scaled(unseen))
         if x_hat is not None:
             values |= {"label_kept": near(scaled(known), test=scaled(x_hat[asked])), "label_kept_ceiling": raw}
