@@ -307,6 +307,16 @@ def test_contrast_wants_images_and_moves_encoder_and_decoder():
     assert all(any(g.abs().max() > 1e-9 for g in gradient(loss, module)) for module in (game.encoder, game.decoder))
 
 
+def test_copies_that_are_not_reconstructed_leave_the_cycle_to_the_rows():
+    x, networks = torch.rand(N, 1, 8, 8, dtype=torch.float64), [network.double() for network in images()]
+
+    def lost(**terms) -> torch.Tensor:
+        return losses(games.ALI(*networks, objective=indifferent, **terms), x)["generator"]
+
+    torch.testing.assert_close(lost(cycle=3.0, contrast=0.5, copies=False), lost(cycle=3.0) + lost(contrast=0.5))
+    assert lost(cycle=3.0, contrast=0.5) > lost(cycle=3.0, contrast=0.5, copies=False) + 0.01
+
+
 @pytest.mark.parametrize(("thin", "rows"), [(1, N), (2, N // 2), (N, 1), (10 * N, 1)])
 def test_a_thin_penalty_sees_the_first_rows_only(thin, rows):
     torch.manual_seed(0)

@@ -12,11 +12,11 @@ from ali.table import build
 from ali.tables import generic
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_generic_networks_fit_together_at_every_size(channels):
+@pytest.mark.parametrize(("channels", "compact"), [(1, False), (3, False), (1, True)])
+def test_generic_networks_fit_together_at_every_size(channels, compact):
     codes, width, latent = 10, 1, 5
     for size in range(8, 129):
-        shape, rows = (channels, size, size), generic.image((channels, size, size), codes, width)
+        shape, rows = (channels, size, size), generic.image((channels, size, size), codes, width, compact=compact)
         assert 4 <= rows.G_z[-2].kernel <= 7, "halved down to 4 to 7 pixels"
         assert rows.G_z[-2].kernel == size >> (len(rows.G_z) - 2)
         e, g = build(rows.G_z, shape, (codes,)), build(rows.G_x, (latent, 1, 1), shape)

@@ -57,7 +57,8 @@ class Terms:
         likelihood: weight of :math:`-\log q(z | \tilde x)`, mean over z's components, up to a constant. A Gaussian encoder's
             :math:`\sigma` becomes what it does not know of z; the error of ``regression`` wants it to be 0.
         contrast: weight of :func:`ali.objectives.contrastive` between the code means of rows and of moved copies of them
-            (:func:`ali.views.moved`), images alone; the copies then also take part in ``cycle``.
+            (:func:`ali.views.moved`), images alone.
+        copies: these copies take part in ``cycle``, too: few rows are reconstructed better so, and samples look a little moved.
     """
 
     penalty: float = 0.0
@@ -67,6 +68,7 @@ class Terms:
     thin: int = 1
     likelihood: float = 0.0
     contrast: float = 0.0
+    copies: bool = True
 
     def add(
         self,
@@ -111,7 +113,7 @@ class Terms:
         copy = moved(x)
         q_copy = encoder(copy)
         loss = self.contrast * contrastive(q.mean, q_copy.mean)
-        return loss + self.cycle * F.mse_loss(decoder(q_copy.rsample()).rsample(), copy) if self.cycle else loss
+        return loss + self.cycle * F.mse_loss(decoder(q_copy.rsample()).rsample(), copy) if self.cycle and self.copies else loss
 
 
 def _surprise(q: Distribution, z: Tensor) -> Tensor:
@@ -131,7 +133,7 @@ class ALI(Game):
         discriminator: D(x, z), returns logits.
         prior: p(z).
         objective: what the two players want of D's logits (:mod:`ali.objectives`).
-        penalty, penalty_end, cycle, regression, thin, likelihood, contrast: as for :class:`Terms`.
+        penalty, penalty_end, cycle, regression, thin, likelihood, contrast, copies: as for :class:`Terms`.
         schedule: rounds of players (:class:`ali.games.game.Game`).
         apart: D sees encoder pairs and decoder pairs in a pass each, another model under batch normalisation (:func:`judge`).
         scorer: (encoder, decoder, discriminator, x) to an anomaly score (:func:`ali.games.game.reconstruction_score`).
@@ -161,12 +163,13 @@ class ALI(Game):
         thin: int = 1,
         likelihood: float = 0.0,
         contrast: float = 0.0,
+        copies: bool = True,
         candidates: int = 1,
     ):
         super().__init__()
         self.encoder, self.decoder, self.discriminator, self.prior = encoder, decoder, discriminator, prior
         self.objective, self.schedule, self.apart, self.scorer, self.candidates = objective, schedule, apart, scorer, candidates
-        self.terms = Terms(penalty, penalty_end, cycle, regression, thin, likelihood, contrast)
+        self.terms = Terms(penalty, penalty_end, cycle, regression, thin, likelihood, contrast, copies)
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
         check_penalty(discriminator, penalty, penalty if penalty_end is None else penalty_end)
         if candidates > 1:

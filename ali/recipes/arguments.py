@@ -21,7 +21,7 @@ from ali.recipes.run import Face, Run, Spec
 def shared(
     *,
     face: Face = "modern",
-    networks: Literal["mlp", "conv", "residual", "mixture", "cifar10", "svhn", "celeba", "tiny_imagenet", "dcgan"] = "conv",
+    networks: Literal["mlp", "conv", "compact", "residual", "mixture", "cifar10", "svhn", "celeba", "tiny_imagenet", "dcgan"] = "conv",
     latent: int = 32,
     width: int = 32,
     depth: int = 2,
@@ -43,10 +43,10 @@ def shared(
     Arguments:
         face: manner of the networks: "paper" (batch normalisation, dropout in D, weights N(0, sigma^2), constant learning
             rate) or "modern" (no normalisation, He initialisation times 0.6, learning rate decayed after ``hold``).
-        networks: "mlp" fits any data, "conv" and "residual" any square images; the others are the paper's Tables 3 to 6, its mixture
-            networks, and DCGAN's (no encoder).
+        networks: "mlp" fits any data, "conv", "compact" (cheaper, for small grey images) and "residual" (deeper) any square images; the
+            others are the paper's Tables 3 to 6, its mixture networks, and DCGAN's (no encoder).
         latent: dimension of z.
-        width: units per layer (mlp), or maps of the first layer (conv, residual).
+        width: units per layer (mlp), or maps of the first layer (conv, compact, residual).
         depth: hidden layers (mlp).
         frequencies_x: Fourier features of x in encoder and D (mlp), radians per standard deviation.
         frequencies_z: Fourier features of z in the decoder (mlp), radians per unit.

@@ -109,7 +109,12 @@ DATASETS: dict[str, Dataset] = {
         modern={
             "networks": "conv", "latent": 24, "width": 16, "penalty": 0.05, "lr": 2e-3, "epochs": 8,
         },
-        own={"ali": {"latent": 40, "thin": 8, "regression": 0.0, "likelihood": 0.1, "contrast": 0.5, "epochs": 9}},
+        own={
+            "ali": {
+                "networks": "compact", "latent": 48, "thin": 8, "cycle": 40.0, "contrast": 0.5, "copies": False,
+                "lr": 3e-3, "beta1": 0.1, "epochs": 10,
+            }
+        },
         paper={"networks": "conv", "latent": 64, "width": 32, "epochs": 100},
     ),
     "cifar10": Dataset(

@@ -72,7 +72,7 @@ def arranged(
     free = {name for name in ("epochs", "width", "batch_size") if name in known and name not in said}
     changed: dict[str, Any] = {}
     if "width" in free:
-        costly = not sized and now.get("networks") == "conv" and shape[0] >= LARGE
+        costly = not sized and now.get("networks") in ("conv", "compact") and shape[0] >= LARGE
         wide = 1 if not costly else 2 if cuda else 0.5
         changed["width"] = max(1, round(now["width"] * wide * WIDTH[effort]))
     if "epochs" in free and sized:

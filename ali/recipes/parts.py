@@ -324,17 +324,18 @@ class Parts:
         if given["networks"] == "mlp":
             frequencies = {name: tuple(given[name]) for name in ("frequencies_x", "frequencies_z")}
             return generic.mlp(math.prod(shape), outputs, given["width"], given["depth"], batch_norm=paper, output=output, **frequencies)
-        if given["networks"] in ("conv", "residual"):
+        if given["networks"] in ("conv", "compact", "residual"):
             if len(shape) == 1:
                 raise AliError(f"networks {given['networks']!r} are for images, and the rows are vectors: take networks 'mlp'")
             image = (shape[0], shape[1], shape[2])
-            if given["networks"] == "conv":
-                return generic.image(image, outputs, given["width"], batch_norm=paper, dropout=0.2 if paper else 0.0, output=output)
+            if given["networks"] != "residual":
+                options = {"batch_norm": paper, "dropout": 0.2 if paper else 0.0, "compact": given["networks"] == "compact"}
+                return generic.image(image, outputs, given["width"], output=output, **options)
             if paper:
                 raise AliError("networks 'residual' are of the modern face only: leave face out, or take networks 'conv'")
             return residual.image(image, outputs, given["width"], output=output)
         if given["networks"] not in TABLES:
-            raise AliError(f"unknown networks {given['networks']!r}: choose one of mlp, conv, residual, {', '.join(TABLES)}")
+            raise AliError(f"unknown networks {given['networks']!r}: choose one of mlp, conv, compact, residual, {', '.join(TABLES)}")
         rows = import_module(f"ali.tables.{given['networks']}")
         if given["networks"] == "dcgan":
             if len(shape) == 1 or shape[1:] not in [(size, size) for size in rows.SIZES]:

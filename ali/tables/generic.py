@@ -25,7 +25,14 @@ class Rows(NamedTuple):
 
 
 def image(
-    shape: tuple[int, int, int], codes: int, width: int = 32, *, batch_norm: bool = False, dropout: float = 0.0, output: str = "tanh"
+    shape: tuple[int, int, int],
+    codes: int,
+    width: int = 32,
+    *,
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+    output: str = "tanh",
+    compact: bool = False,
 ) -> Rows:
     """Convolutions that halve a square image down to 4 to 7 pixels, doubling the maps, and the same way back.
 
@@ -36,6 +43,8 @@ def image(
         batch_norm: in encoder and decoder.
         dropout: in D.
         output: the decoder's last nonlinearity, "tanh" or "sigmoid".
+        compact: 8 * width units between the bottom and the codes, of the decoder, too, and no layer of so many maps at full size, where
+            a map costs most. Grey digits are drawn better so in the same time, photographs worse.
     """
     maps = shape[0]
     sizes, widths = pyramid(shape, width)
@@ -43,21 +52,24 @@ def image(
     kernels = [4 + n % 2 for n in sizes[:-1]]
     halving = list(zip(kernels, widths, strict=True))
     bottom = sizes[-1]
+    dense = 8 * width
 
     G_z = (
         *(conv(k, 2, w, batch_norm, 0.0, "lrelu", padding=1) for k, w in halving),
-        conv(bottom, 1, 2 * widths[-1], batch_norm, 0.0, "lrelu"),
+        conv(bottom, 1, dense if compact else 2 * widths[-1], batch_norm, 0.0, "lrelu"),
         conv(1, 1, codes, False, 0.0, "linear"),
     )
+    first = (conv(1, 1, dense, batch_norm, 0.0, "lrelu"),)
+    full = (tconv(kernels[0], 2, width, batch_norm, 0.0, "lrelu", padding=1), conv(1, 1, maps, False, 0.0, output))
     G_x = (
+        *(first if compact else ()),
         tconv(bottom, 1, widths[-1], batch_norm, 0.0, "lrelu"),
         *(tconv(k, 2, w, batch_norm, 0.0, "lrelu", padding=1) for k, w in zip(kernels[:0:-1], widths[-2::-1], strict=True)),
-        tconv(kernels[0], 2, width, batch_norm, 0.0, "lrelu", padding=1),
-        conv(1, 1, maps, False, 0.0, output),
+        *((tconv(kernels[0], 2, maps, False, 0.0, output, padding=1),) if compact else full),
     )
     D_x = (
         *(conv(k, 2, w, False, dropout, "lrelu", padding=1) for k, w in halving),
-        conv(bottom, 1, 4 * width, False, dropout, "lrelu"),
+        conv(bottom, 1, dense if compact else 4 * width, False, dropout, "lrelu"),
     )
     D_z = (conv(1, 1, 4 * width, False, dropout, "lrelu"), conv(1, 1, 4 * width, False, dropout, "lrelu"))
     D_xz = (
