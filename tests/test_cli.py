@@ -487,3 +487,13 @@ def test_a_folder_of_runs_is_told_from_a_run(tmp_path):
     done = run("train", "mixture", "--n", 300, "--runs", 0, "--out", tmp_path / "none")
     assert "at least 1" in done.stderr
     assert "got 0" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [("--candidates", "--candidates is of other recipes: --recipe ali or bigan"), ("--lower", "--recipe hali"), ("--wings", None)],
+)
+def test_a_flag_of_another_recipe_is_said_to_be_so(flag, words):
+    done = run("train", "digits", "--recipe", "vae", flag, "4")
+    assert done.returncode == 2
+    assert (words in done.stderr) if words else "other recipes" not in done.stderr

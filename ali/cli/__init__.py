@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from cyclopts import App, CycloptsError, Parameter, convert
+from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, convert
 
 from ali import __version__
 from ali.cli.beginning import demo, prepare, resume
@@ -72,8 +72,12 @@ def main() -> None:
     try:
         application(tokens)(tokens, exit_on_error=False)
         sys.stdout.flush()
-    except CycloptsError:
-        raise SystemExit(2) from None  # cyclopts has printed it
+    except CycloptsError as error:  # cyclopts has printed it
+        if tokens[:1] == ["train"] and isinstance(error, UnknownOptionError) and error.token.keyword:
+            from ali.cli import training
+
+            training.say_whose(error.token.keyword)
+        raise SystemExit(2) from None
     except AliError as error:
         print(f"ali: {error}", file=sys.stderr)
         raise SystemExit(getattr(error, "status", 2)) from None

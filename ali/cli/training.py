@@ -8,6 +8,7 @@ import difflib
 import importlib.util
 import inspect
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -282,6 +283,14 @@ def _tensorboard(session: Any, wanted: bool) -> Iterator[Callable[[Report], None
     finally:
         for writer in writers:
             writer.close()
+
+
+def say_whose(flag: str) -> None:
+    """Say which recipes have a flag that the one asked for does not."""
+    argument = flag.removeprefix("--").replace("-", "_")
+    having = [name for name, recipe in recipes.RECIPES.items() if argument in inspect.signature(recipe).parameters]
+    if having:
+        print(f"ali: {flag} is of other recipes: --recipe {' or '.join(having)}", file=sys.stderr)
 
 
 def recipe_named(name: str) -> Callable[..., recipes.Run]:
