@@ -1,4 +1,5 @@
-"""What ALI's defaults for pictures rest on: rate, momentum and how many rows the penalty sees, each put back to what the recipe has.
+"""What ALI's defaults for pictures rest on: rate, momentum and how many rows the penalty sees, each put back to what the recipe has;
+and the networks that are the default of MNIST.
 
 The defaults were chosen on training rows of CelebA and of SVHN, held out for that; take other pictures here.
 
@@ -22,6 +23,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "the default": {},
     **{f"{name} {value:g}": {name: value} for name, value in PLAIN.items()},
     "all three": PLAIN,
+    "compact networks": {"networks": "compact"},
 }
 SHOWN = {
     "cpu": ("CPU s", ".0f"),
@@ -56,4 +58,5 @@ if __name__ == "__main__":
         print(table[-1], flush=True)
     only = f" --only {' '.join(map(repr, given.only))}" if given.only != list(ARMS) else ""
     options = f"--seeds {n} --n {given.n} --size {given.size} --effort {given.effort}{only}"
-    record(f"Pictures, {given.effort}", f"python -m experiments.pictures PATH {options}", time.monotonic() - began, table)
+    title = f"Pictures, {given.effort}" + (f": {', '.join(given.only)}" if only else "")
+    record(title, f"python -m experiments.pictures PATH {options}", time.monotonic() - began, table)

@@ -43,8 +43,8 @@ def image(
         batch_norm: in encoder and decoder.
         dropout: in D.
         output: the decoder's last nonlinearity, "tanh" or "sigmoid".
-        compact: 8 * width units between the bottom and the codes, of the decoder, too, and no layer of so many maps at full size, where
-            a map costs most. Grey digits are drawn better so in the same time, photographs worse.
+        compact: 8 * width units between the bottom and the codes, of the decoder, too, and no hidden layer at full size, where maps
+            cost most: for grey digits, which are lines. What colour needs at full size it has not.
     """
     maps = shape[0]
     sizes, widths = pyramid(shape, width)
