@@ -98,6 +98,13 @@ def test_large_images_are_as_wide_as_the_machine_bears():
     assert arranged("normal", known | {"epochs": 9}, {}, rows=300, shape=(64, 64, 3), sized=True, cuda=True) == {}
 
 
+def test_deeper_networks_learn_slowly_unless_a_rate_is_said():
+    known = recipes.defaults(recipes.ali, "images", "modern")
+    assert resolved("normal", 300, known, shape=(32, 32, 3), networks="residual")["lr"] == 5e-4
+    assert resolved("normal", 300, known, shape=(32, 32, 3), networks="residual", lr=1e-3)["lr"] == 1e-3
+    assert resolved("normal", 300, known, shape=(32, 32, 3), networks="conv")["lr"] == known["lr"] == 2e-3
+
+
 def test_a_run_stores_what_was_resolved(tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 3))
     model = ali.Model.train("table", x, out=tmp_path / "run", effort="quick", batch_size=4, width=8, depth=1, recipe="vae")

@@ -23,6 +23,7 @@ LENGTH = {"quick": 0.25, "normal": 1.0, "best": 2.0}  # of the training
 WIDTH = {"quick": 1.0, "normal": 1.0, "best": 1.5}  # of the networks
 STEPS = {"rows": 4000, "images": 3000}  # at normal, where the data set says no length
 PASSES = 600  # over the rows: a longer training at best than at normal makes no more of them, since it learns few rows by heart
+STEADY: dict[str, dict[str, Any]] = {"residual": {"lr": 5e-4}}  # networks that break down at others' rates: docs/recipe_images.md
 LARGE = 28  # pixels from which on convolutions cost so much that their width depends on the machine
 SMALLEST, LARGEST = 16, 1024  # rows per step that the number of rows may lead to
 
@@ -66,11 +67,11 @@ def arranged(
         cuda: is it trained on a GPU? There convolutions on images of anybody's are four times as wide as on a CPU.
 
     Returns:
-        Epochs, width and batch size, as far as they change and the recipe has them.
+        Epochs, width and batch size, and the rate that the networks need (:data:`STEADY`), as far as they change and the recipe has them.
     """
+    changed = {name: value for name, value in STEADY.get(said.get("networks", ""), {}).items() if name in known and name not in said}
     now = known | said
     free = {name for name in ("epochs", "width", "batch_size") if name in known and name not in said}
-    changed: dict[str, Any] = {}
     if "width" in free:
         costly = not sized and now.get("networks") in ("conv", "compact") and shape[0] >= LARGE
         wide = 1 if not costly else 2 if cuda else 0.5
