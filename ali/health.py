@@ -72,10 +72,11 @@ class Gauge:
         x: rows in the network's range, (n, ...), n at least 2.
         y: their labels, for a game that is told them.
         at_once: rows that are looked at together.
+        learned: how many of them the run learns from, too.
     """
 
-    def __init__(self, x: Float[Tensor, "n ..."], y: Tensor | None = None, at_once: int = 100):
-        self.x, self.y, self.at_once = x, y, at_once
+    def __init__(self, x: Float[Tensor, "n ..."], y: Tensor | None = None, at_once: int = 100, learned: int = 0):
+        self.x, self.y, self.at_once, self.learned = x, y, at_once, learned
         self.rows = _flat(x)
         self.spread = max(1e-12, math.sqrt(self.rows.var(0, unbiased=False).mean().item()))
         self.directions = _directions(self.rows.shape[1])
@@ -260,8 +261,8 @@ def most(data: Data, shape: tuple[int, ...]) -> int:
     return min(max(held, min(ROWS[0], held + len(data.train))), fits)
 
 
-def rows(data: Data, preprocess: Preprocess, n: int, told: bool) -> tuple[Tensor, Tensor | None]:
-    """Rows to measure, as the networks see them, spread evenly over those held out and then over the training rows.
+def rows(data: Data, preprocess: Preprocess, n: int, told: bool) -> tuple[Tensor, Tensor | None, int]:
+    """Rows to measure, as the networks see them, spread evenly over those held out and then over the training rows; how many are these.
 
     Arguments:
         n: how many, if there are.
@@ -269,6 +270,7 @@ def rows(data: Data, preprocess: Preprocess, n: int, told: bool) -> tuple[Tensor
     """
     x: list[Tensor] = []
     y: list[Tensor] = []
+    held = 0
     for source in (data.test, data.train):
         usable = source.labelled() if told and source.y is not None and source.y.ndim == 1 else np.arange(len(source))
         if n <= sum(map(len, x)) or len(usable) == 0:
@@ -278,10 +280,11 @@ def rows(data: Data, preprocess: Preprocess, n: int, told: bool) -> tuple[Tensor
             torch.manual_seed(0)
             x.append(preprocess.dither(torch.from_numpy(np.ascontiguousarray(preprocess.prepare(np.asarray(chosen.x))))))
         y += [torch.from_numpy(np.asarray(chosen.y))] if told and chosen.y is not None else []
+        held += len(chosen) if source is data.test else 0
     labels = torch.cat(y) if y and len(y) == len(x) else None
     seen = torch.cat(x) if x else torch.empty(0)
     good = torch.isfinite(seen.flatten(1)).all(1) if x else torch.empty(0, dtype=torch.bool)
-    return seen[good], None if labels is None else labels[good]
+    return seen[good], None if labels is None else labels[good], int(good[held:].sum())
 
 
 def score(values: dict[str, float]) -> float:

@@ -143,7 +143,12 @@ class Guard:
         words = self.watch.verdict(self.values)
         if self.ends_with_best:
             words = f"Kept the networks of step {self.at:,}: {in_short(self.best_values)}. The last ones are worse. {words}"
-        return f"{words} It went back {self.tries} time{'s' * (self.tries > 1)}." if self.tries else words
+        if self.tries:
+            words += f" It went back {self.tries} time{'s' * (self.tries > 1)}."
+        if self.gauge is not None and self.gauge.learned:
+            looked = f"{self.gauge.learned} of the {len(self.gauge.x)} rows looked at were learned from"
+            words += f" {looked}: `ali evaluate` asks held-out rows alone."
+        return words
 
     def to_json(self) -> dict[str, Any]:
         """All but the weights."""

@@ -391,9 +391,9 @@ class Session:
         """Make ready to measure the networks; returns after which steps."""
         told = isinstance(self.run.game, Conditions)  # pyrefly: ignore
         looks, n = health.moments(self.steps, self.batch_size, health.most(self.data, self.preprocess.network_shape))
-        x, y = health.rows(self.data, self.preprocess, n, told)
+        x, y, learned = health.rows(self.data, self.preprocess, n, told)
         if len(x) > 1:
-            self.guard.gauge = health.Gauge(x.to(self.device), None if y is None else y.to(self.device), self.batch_size)
+            self.guard.gauge = health.Gauge(x.to(self.device), None if y is None else y.to(self.device), self.batch_size, learned)
         if not self.guard.best:
             self.guard.begin(self.step)
         return looks

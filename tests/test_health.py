@@ -277,6 +277,14 @@ def test_a_collapse_is_told_and_gone_back_from(tmp_path):
     assert session.guard.verdict().startswith("Healthy: covers 9")
 
 
+@pytest.mark.parametrize(("held", "words"), [(300, None), (60, "140 of the 200 rows looked at were learned from")])
+def test_a_verdict_says_how_many_rows_it_learned_from(tmp_path, held, words):
+    data = Data(Source(ROWS[held:1000]), Source(ROWS[:held]))
+    session = Session.start("table", data, tmp_path / "run", recipe=harmed)
+    finish(session)
+    assert (words in session.verdict()) if words else "learned from" not in session.verdict()
+
+
 def test_a_run_that_goes_astray_at_once_begins_anew(tmp_path):
     session = start(tmp_path / "run", start=0.0, end=0.02, how="far")
     words = finish(session)

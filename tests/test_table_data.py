@@ -402,3 +402,13 @@ def test_whole_numbers_written_as_fractions_stay_fractions(tmp_path):
     assert [(column.kind, column.decimals) for column in train.columns] == [("number", 0), ("integer", 0)]
     files.write_table(tmp_path / "out.csv", [tables.from_matrix(np.array([[3.0, 4.0], [5.0, 6.0]]), train.columns)])
     assert (tmp_path / "out.csv").read_text() == '"a","b"\n3.0,4\n5.0,6\n'
+
+
+def test_cells_without_text_are_empty_wherever_a_table_comes_from(tmp_path):
+    """Other readers of CSV files make texts of no letters of empty cells; ours makes them missing."""
+    (tmp_path / "t.csv").write_text("kind,c\nred,1\n,2\nblue,3\nred,4\n")
+    ours, theirs = tables.read(str(tmp_path / "t.csv")), pa.table({"kind": ["red", "", "blue", "red"], "c": [1, 2, 3, 4]})
+    known = tables.describe_frame(theirs)
+    assert known.columns == tables.describe_frame(ours).columns == (Column("kind", "category", ("blue", "red"), True), known.columns[1])
+    np.testing.assert_array_equal(known.x, tables.to_matrix(ours, known.columns, "rows"))
+    assert np.isnan(known.x[:, 0]).tolist() == [False, True, False, False]

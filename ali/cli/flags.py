@@ -67,7 +67,7 @@ Direction = Annotated[str | None, Parameter(help="Class or attribute of the run'
 Told = Annotated[Literal["mean", "classifier"], Parameter(help="Between the means of codes, or across a linear classifier's border.")]
 AtLevel = Annotated[int | None, Parameter(help="Of a hierarchical run: 1 (nearest to the data) up to the top, which is the default.")]
 Fixed = Annotated[int | None, Parameter(help="Of a hierarchical run: all rows share one code of this level, and those above it.")]
-CANDIDATES = "Codes drawn for each row, of which the discriminator chooses one; 1: none is chosen. Default: what the run was trained with."
+CANDIDATES = "Codes drawn for each row (1 to 1,000), of which the discriminator chooses one; 1: no choice. Default: as the run was trained."
 Candidates = Annotated[int | None, Parameter(help=CANDIDATES)]
 Moved = Annotated[str | None, Parameter(help="Where the run's data is now, if it has moved.")]
 Recipe = Annotated[str | None, Parameter(help="FILE.py:FUNCTION that made the run, if it is a recipe of your own.")]

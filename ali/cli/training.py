@@ -46,7 +46,7 @@ OWN = (
     "tensorboard",
 )  # flags of every training command
 
-EFFORT = "quick, normal or best: about 1/4, 1 and 4 of the time; sets length, width and batch where you do not. Default: normal."
+EFFORT = "quick, normal or best: about 1/3, 1 and 3 of the time; sets length, width and batch where you do not. Default: normal."
 
 
 def which(dataset: str | None) -> str:

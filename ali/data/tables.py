@@ -351,7 +351,8 @@ def _decimals(x: np.ndarray) -> int | None:
 
 
 def _is_missing(cell: Any) -> bool:
-    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+    """No text is missing, too: it is what readers of CSV files other than ours make of an empty cell."""
+    return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
 
 
 def _names(listed: str) -> list[str]:

@@ -43,8 +43,9 @@ def shared(
     Arguments:
         face: manner of the networks: "paper" (batch normalisation, dropout in D, weights N(0, sigma^2), constant learning
             rate) or "modern" (no normalisation, He initialisation times 0.6, learning rate decayed after ``hold``).
-        networks: "mlp" fits any data, "conv", "compact" (cheaper, for small grey images) and "residual" (deeper; lr is 5e-4 by default
-            then) any square images; the others are the paper's Tables 3 to 6, its mixture networks, and DCGAN's (no encoder).
+        networks: "mlp" fits any data, "conv", "compact" (wide next to the code, for small grey images) and "residual" (deeper; lr is
+            5e-4 by default then) any square images; the others are the paper's Tables 3 to 6, its mixture networks, and DCGAN's (no
+            encoder).
         latent: dimension of z.
         width: units per layer (mlp), or maps of the first layer (conv, compact, residual).
         depth: hidden layers (mlp).
