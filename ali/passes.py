@@ -21,12 +21,11 @@ from ali import pieces, ready
 from ali.conditions import Labels
 from ali.data.tables import to_matrix
 from ali.errors import AliError
-from ali.games.game import Classifies, Climbs, Game, Generates, Infers, Level, Scores, Weighs
+from ali.games.game import CANDIDATES, Classifies, Climbs, Game, Generates, Infers, Level, Scores, Weighs
 from ali.preprocess import Preprocess
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
 DRAWN = 2**14  # codes that are drawn together
-CANDIDATES = 1000  # at most, for one row: beyond some ten they change little
 Verb = Literal["encode", "decode", "reconstruct", "score", "classify"]
 
 

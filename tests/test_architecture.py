@@ -93,7 +93,7 @@ def test_a_module_imports_only_what_stands_before_it(path):
 def test_names_that_recipes_import_as_strings_exist():
     networks = get_args(get_type_hints(recipes.shared)["networks"])
     tables = {path.stem for path in (ALI / "tables").glob("*.py")} - {"__init__", "generic"}
-    assert set(networks) == tables | {"mlp", "conv"}
+    assert set(networks) == tables | {"mlp", "conv", "compact"}
     for dataset in recipes.DATASETS.values():
         function = dataset.function()
         assert function.__name__ in sys.modules[function.__module__].__all__

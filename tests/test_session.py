@@ -290,7 +290,7 @@ def test_other_rows_are_refused_on_resuming(finished):
         ({"seed": -1}, "seed"),
         ({"device": "abacus"}, "device 'abacus'"),
         ({"encoder": "telepathic"}, "encoder must be one of gaussian, implicit, deterministic, got 'telepathic'"),
-        ({"networks": "resnet"}, "networks must be one of mlp, conv, residual, mixture"),
+        ({"networks": "resnet"}, "networks must be one of mlp, conv, compact, residual, mixture"),
         ({"latent": 2.5}, "latent must be int, got 2.5"),
         ({"lr": "fast"}, "lr must be float, got 'fast'"),
         ({"batch_size": 1}, "batch_size must be at least 2"),

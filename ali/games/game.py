@@ -10,6 +10,7 @@ by subclassing one another.
 from __future__ import annotations
 
 __all__ = [
+    "CANDIDATES",
     "Classifies",
     "Climbs",
     "Conditions",
@@ -39,6 +40,8 @@ from ali.data.source import Batch
 from ali.distributions import Distribution
 from ali.errors import AliError
 from ali.networks import Conditional, Discriminator
+
+CANDIDATES = 1000  # codes for one sample, at most: beyond some ten they change little
 
 
 class Game(nn.Module, abc.ABC):

@@ -55,7 +55,7 @@ def ali(
             same; 1: the paper's, straight from p(z). By default 4; 1 with hinge, whose D estimates no such ratio.
     """
     from ali import games
-    from ali.passes import CANDIDATES
+    from ali.games.game import CANDIDATES
 
     make: Callable[..., Game] = games.BiGAN if encoder == "deterministic" else games.ALI
     options = of_pairs(objective, penalty, penalty_end, cycle, regression, schedule, pairs)
