@@ -9,12 +9,13 @@ import time
 from pathlib import Path
 
 import ali
+from ali.evaluation.report import LINES
 from ali.recipes import DATASETS
 from experiments.record import mean_and_spread, record
 
-MEASURES = {  # data set: measures, and their forms
-    "mixture": {"high_quality": ".1%", "reverse_kl": ".4f", "two_sample": ".3f"},
-    "digits": {"two_sample": ".3f", "precision": ".3f", "recall": ".3f", "coverage": ".1%", "memorisation": ".2f"},
+MEASURES = {
+    "mixture": ("high_quality", "reverse_kl", "two_sample"),
+    "digits": ("two_sample", "precision", "recall", "coverage", "memorisation"),
 }
 MANY = (1, 2, 4, 8, 16, 64)
 
@@ -28,10 +29,13 @@ if __name__ == "__main__":
         data = DATASETS[dataset].open(None)
         with tempfile.TemporaryDirectory() as folder:
             models = [ali.Model.train(dataset, out=Path(folder) / str(seed), seed=seed) for seed in range(given.seeds)]
-        table += [f"| {dataset}, codes (n = {given.seeds}) | {' | '.join(measures)} |", f"|{' --- |' * (len(measures) + 1)}"]
+        table += [
+            f"| {dataset}, codes (n = {given.seeds}) | {' | '.join(LINES[key][0] for key in measures)} |",
+            f"|{' --- |' * (len(measures) + 1)}",
+        ]
         for k in MANY:
             runs = [ali.evaluate(model, data, seed=seed, candidates=k) for seed, model in enumerate(models)]
-            cells = (mean_and_spread([run[key] for run in runs], form) for key, form in measures.items())
+            cells = (mean_and_spread([run[key] for run in runs], LINES[key][1]) for key in measures)
             table.append(f"| {k} | {' | '.join(cells)} |")
             print(table[-1], flush=True)
         table.append("")
