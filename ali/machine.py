@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Precision", "check_precision", "keep_memory", "precise"]
+__all__ = ["Precision", "check_precision", "keep_memory", "precise", "rows_that_fit"]
 
 import ctypes
 import platform
@@ -60,3 +60,18 @@ def precise(precision: str, device: torch.device) -> AbstractContextManager:
     import torch
 
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def rows_that_fit(rows: int, peak: float, held: float, free: float) -> int:
+    r"""How many rows a step may have: what it takes beyond what is held between steps grows with its rows.
+
+    .. math:: n = \lfloor \text{rows} \cdot \text{free} / (\text{peak} - \text{held}) \rfloor
+
+    Gradients of the weights, which do not grow, are counted as if they did, so that it is rather too few.
+
+    Arguments:
+        rows: of a step that was measured.
+        peak, held: bytes at its highest, and between steps.
+        free: bytes that a step may take beyond those held.
+    """
+    return int(rows * free / max(1.0, peak - held))

@@ -25,6 +25,7 @@ from ali.games.game import CANDIDATES, Classifies, Climbs, Game, Generates, Infe
 from ali.preprocess import Preprocess
 
 CHUNK = 1_000_000  # numbers in the rows that are looked at together: memory does not grow with the data
+ON_GPU = 2**24, 2**16  # numbers and rows there, where small pieces would mostly wait for launches
 DRAWN = 2**14  # codes that are drawn together
 Verb = Literal["encode", "decode", "reconstruct", "score", "classify"]
 
@@ -42,7 +43,7 @@ class Passes:
     def __init__(self, game: Game | Level, preprocess: Preprocess, conditions: Labels | None, config: dict[str, Any]):
         self.game, self.preprocess, self.conditions, self.config = game, preprocess, conditions, config
         self.device = next(game.parameters()).device
-        self.at_once = at_once(preprocess.shape)
+        self.at_once = at_once(preprocess.shape, self.device.type)
 
     def can(self, verb: str, protocol: type, part: str) -> Any:
         """The game, if it follows a protocol.
@@ -123,7 +124,8 @@ class Passes:
         """A function of rows as the networks see them, and of their labels if there are any."""
         x = self.preprocess.check(tensor(piece), "x", first)
         with torch.no_grad():
-            answers = function(self.preprocess.forward(x.to(self.device)), *(tensor(labels).to(self.device) for labels in y))
+            rows = (self.preprocess.forward(x.to(self.device)), *(tensor(labels).to(self.device) for labels in y))
+            answers = pieces.fitting(function, *rows)
         if not torch.isfinite(answers).all():
             row = first + int((~torch.isfinite(answers.flatten(1) if answers.ndim > 1 else answers[:, None])).any(1).nonzero()[0])
             raise AliError(f"x: what the networks make of row {row} is not finite: is it far from the training rows?")
@@ -137,7 +139,8 @@ class Passes:
         if not torch.isfinite(z).all():
             raise AliError(f"z: row {first + int((~torch.isfinite(z)).nonzero()[0][0])} has a number that is not finite")
         with torch.no_grad():
-            return self.preprocess.inverse(game.decode(z.to(self.device), *(tensor(labels).to(self.device) for labels in y)).mean)
+            codes = (z.to(self.device), *(tensor(labels).to(self.device) for labels in y))
+            return self.preprocess.inverse(pieces.fitting(lambda *some: game.decode(*some).mean, *codes))
 
     def sampled(self, n: int, y: Any, fix_level: int | None, seed: int | None, candidates: int | None = None) -> Iterator[Tensor]:
         """Rows that are drawn, of a hierarchical run through all of its levels."""
@@ -210,7 +213,7 @@ class Passes:
     def _chosen(self, game: Any, n: int, candidates: int) -> Tensor:
         """Codes of p(z), each one of several, with the probability that D's density ratio gives it."""
         z = game.prior.sample(n * candidates)
-        rho = torch.cat([game.log_ratio(game.decode(some).mean, some) for some in z.split(self.at_once)])
+        rho = torch.cat([pieces.fitting(lambda some: game.log_ratio(game.decode(some).mean, some), some) for some in z.split(self.at_once)])
         if not torch.isfinite(rho).all():
             raise AliError("the discriminator's answers to samples are not finite: candidates 1 does without them")
         chosen = torch.multinomial(rho.unflatten(0, (n, candidates)).softmax(1), 1)
@@ -225,9 +228,10 @@ def _samples(n: Any) -> int:
     return n
 
 
-def at_once(shape: tuple[int, ...]) -> int:
-    """How many rows of a shape are looked at together."""
-    return max(1, min(1000, CHUNK // max(1, math.prod(shape))))
+def at_once(shape: tuple[int, ...], device: str = "cpu") -> int:
+    """How many rows of a shape are looked at together on a device; where it has no memory for them, fewer (:func:`pieces.fitting`)."""
+    numbers, rows = (CHUNK, 1000) if device == "cpu" else ON_GPU
+    return max(1, min(rows, numbers // max(1, math.prod(shape))))
 
 
 def tensor(rows: np.ndarray | Tensor) -> Tensor:

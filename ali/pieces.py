@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["Beside", "beside", "cut", "regrouped", "together"]
+__all__ = ["Beside", "beside", "cut", "fitting", "regrouped", "together"]
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,21 @@ def together(pieces: Iterable[torch.Tensor], n: int) -> torch.Tensor:
         out[first : first + len(some)] = some
         first += len(some)
     return out
+
+
+def fitting(function: Callable[..., torch.Tensor], *rows: torch.Tensor) -> torch.Tensor:
+    """What a function of rows gives, each row by itself: of halves, and of their halves, where a GPU has no memory for all at once.
+
+    Raises:
+        torch.OutOfMemoryError: there is none for a single row.
+    """
+    try:
+        return function(*rows)
+    except torch.OutOfMemoryError:
+        if (n := len(rows[0])) < 2:
+            raise
+    # Not in the handler: while the error is held, so is what was computed on the way to it.
+    return torch.cat([fitting(function, *(some[half] for some in rows)) for half in (slice(n // 2), slice(n // 2, n))])
 
 
 def beside(rows: Iterable[Any], y: np.ndarray | None = None, alike: bool = False, first: int = 0) -> Iterator[Beside]:

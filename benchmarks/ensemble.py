@@ -32,6 +32,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     | {"networks": "mlp", "face": "modern", "latent": 2, "width": 64, "depth": 2},
     "mlp-400": recipes.defaults(recipes.ali, "mixture", "modern") | {"width": 400},
 }
+WARM_UP = 20  # steps, until the heap has grown to what a step needs
 
 
 def ratio(
@@ -63,7 +64,7 @@ def ratio(
             for name, each in players.items():
                 began = _now(threads)
                 for player in each:
-                    _ = list(islice(player, steps))
+                    _ = list(islice(player, steps if turn else max(steps, WARM_UP)))
                 if turn:  # the first one warms up
                     times[name].append(_now(threads) - began)
     finally:

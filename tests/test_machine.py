@@ -73,3 +73,14 @@ def test_memory_can_be_kept_anywhere(monkeypatch):
 
     monkeypatch.setattr(machine.ctypes, "CDLL", missing)  # a platform without such a library
     assert not machine.keep_memory()
+
+
+@pytest.mark.parametrize("gradients", [0, 100])
+def test_the_largest_step_that_a_gpu_has_memory_for_fits_and_is_no_fifth_smaller_than_need_be(gradients):
+    held, each, free = 300, 10, 5000
+
+    def peak(rows):
+        return held + gradients + each * rows
+
+    rows = machine.rows_that_fit(64, peak(64), held, free)
+    assert peak(rows) <= held + free < peak(rows * 1.2 + 1)

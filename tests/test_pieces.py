@@ -238,3 +238,30 @@ def test_decimal_commas_are_found_out_over_all_of_a_file(tmp_path):
     (tmp_path / "late.csv").write_text(text + "1;2;3\n")
     with pytest.raises(ali.AliError, match="line 5002: 3 cells, but the header has 2"):
         tables.pieces(str(tmp_path / "late.csv"))
+
+
+def test_a_gpu_that_has_no_memory_for_all_rows_takes_them_in_halves(trained, monkeypatch):
+    model, x = ali.load(trained), RNG.integers(0, 256, (300, 12, 12, 3), dtype=np.uint8)
+    expected = model.encode(x), model.reconstruct(x)
+    met = []
+
+    def short_of_memory(network):
+        def through(rows, *others):
+            met.append(len(rows))
+            if len(rows) > room:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return network(rows, *others)
+
+        return through
+
+    game = model._passes.game
+    for verb in ("encode", "decode"):
+        monkeypatch.setattr(game, verb, short_of_memory(getattr(game, verb)))
+    room = 40
+    np.testing.assert_allclose(model.encode(x), expected[0], rtol=1e-5, atol=1e-6)
+    assert met.count(300) == 1
+    assert sum(n for n in met if n <= room) == 300  # 150, 75, 38: every row once
+    np.testing.assert_array_equal(model.reconstruct(x), expected[1])
+    room = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        model.encode(x)

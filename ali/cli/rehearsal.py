@@ -24,6 +24,8 @@ def show(session: Session) -> None:
     cost = measure(session)
     data = session.data.train.x.nbytes + session.data.test.x.nbytes
     print(f"memory: {cost['memory'] / 2**20:,.0f} MiB at its highest, of which {data / 2**20:,.0f} MiB are data")
+    if "fit" in cost:
+        print(f"this GPU has memory for steps of about {cost['fit']:,.0f} rows (--batch-size; another size is another training)")
     if (busy := load()) > (os.cpu_count() or 1):
         fewer = "; --threads 1 may help" if session.config["threads"] > 1 else ""
         print(f"this machine is busy (load {busy:.1f} on {os.cpu_count()} cores): alone, it would be faster{fewer}")
@@ -44,13 +46,14 @@ def measure(session: Session, steps: int = 3, warmup: int = 1) -> dict[str, floa
     """Play a few steps to measure what a run costs; the session is of no use afterwards.
 
     Returns:
-        ``seconds_per_step`` (median), ``memory`` (bytes at the highest), ``steps`` and ``warmup``.
+        ``seconds_per_step`` (median), ``memory`` (bytes at the highest), ``steps`` and ``warmup``; on a GPU also ``fit``, the rows
+        of the largest step that it has memory for.
     """
     import numpy as np
     import torch
 
     from ali.graphs import WARM_UP
-    from ali.machine import keep_memory
+    from ali.machine import keep_memory, rows_that_fit
     from ali.process import threads
     from ali.train import play
 
@@ -76,13 +79,15 @@ def measure(session: Session, steps: int = 3, warmup: int = 1) -> dict[str, floa
             _ = [float(loss) for loss in losses.values()]  # waits for the device
             times.append(time.monotonic() - last)
             last = time.monotonic()
+    cost = {"seconds_per_step": float(np.median(times[warmup:])), "steps": steps, "warmup": warmup}
     if session.device.type == "cuda":
-        memory = torch.cuda.max_memory_allocated(session.device)
-    else:
-        import resource
+        peak, held = torch.cuda.max_memory_allocated(session.device), torch.cuda.memory_allocated(session.device)
+        # What PyTorch keeps for later is not free to the driver, but to a step.
+        free = torch.cuda.mem_get_info(session.device)[0] + torch.cuda.memory_reserved(session.device) - held
+        return cost | {"memory": peak, "fit": rows_that_fit(session.batch_size, peak, held, free)}
+    import resource
 
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"seconds_per_step": float(np.median(times[warmup:])), "memory": memory, "steps": steps, "warmup": warmup}
+    return cost | {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
 def duration(seconds: float) -> str:
