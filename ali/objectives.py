@@ -120,23 +120,26 @@ def known_classes(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"] | None) -> 
     return total / (y >= 0).sum().clamp(min=1)
 
 
-def contrastive(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], temperature: float = 0.2) -> Loss:
-    r"""Each row of a is to find its partner among the rows of b by its direction, and the other way round.
+def contrastive(
+    a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], partners: Float[Tensor, "n n"] | None = None, temperature: float = 0.2
+) -> Loss:
+    r"""Each row of a is to find its partners among the rows of b by their directions, and the other way round.
 
-    .. math:: -\frac{1}{2n} \sum_i \log \mathrm{softmax}(c_{i \cdot})_i + \log \mathrm{softmax}(c_{\cdot i})_i, \quad
-        c_{ij} = \frac{1}{\tau} \frac{a_i^\top b_j}{\|a_i\| \|b_j\|}
+    .. math:: -\frac{1}{2n} \sum_{ij} p_{ij} \left( \log \mathrm{softmax}(c_{i \cdot})_j + \log \mathrm{softmax}(c_{\cdot i})_j \right),
+        \quad c_{ij} = \frac{1}{\tau} \frac{a_i^\top b_j}{\|a_i\| \|b_j\|}
 
     Partners are drawn together, all else apart: directions become uniform, as those of a standard normal prior are.
 
     Arguments:
-        a, b: codes; row i of one and row i of the other belong together.
+        a, b: codes.
+        partners: :math:`p`, whose rows sum to 1; by default row i of a and row i of b belong together.
         temperature: :math:`\tau`.
 
     Source: Chen et al. 2020 (arXiv:2002.05709), with negatives from the other view alone; Wang and Isola 2020 (arXiv:2005.10242).
     """
     c = F.normalize(a, dim=1) @ F.normalize(b, dim=1).T / temperature
-    own = torch.arange(len(c), device=c.device)
-    return 0.5 * (F.cross_entropy(c, own) + F.cross_entropy(c.T, own))
+    p = torch.eye(len(c), dtype=c.dtype, device=c.device) if partners is None else partners
+    return 0.5 * (F.cross_entropy(c, p) + F.cross_entropy(c.T, p))
 
 
 def gradient_penalty(discriminator: Callable[..., Tensor], *inputs: Float[Tensor, "n ..."]) -> Loss:

@@ -315,6 +315,10 @@ def test_copies_that_are_not_reconstructed_leave_the_cycle_to_the_rows():
 
     torch.testing.assert_close(lost(cycle=3.0, contrast=0.5, copies=False), lost(cycle=3.0) + lost(contrast=0.5))
     assert lost(cycle=3.0, contrast=0.5) > lost(cycle=3.0, contrast=0.5, copies=False) + 0.01
+    # Neighbours and the row's own copy share the contrast.
+    shares = [lost(contrast=1.0, neighbours=share) for share in (0.0, 0.25, 0.75)]
+    torch.testing.assert_close(shares[1] - shares[0], (shares[2] - shares[0]) / 3)
+    assert (shares[2] - shares[0]).abs() > 1e-3
 
 
 @pytest.mark.parametrize(("thin", "rows"), [(1, N), (2, N // 2), (N, 1), (10 * N, 1)])

@@ -224,6 +224,11 @@ def test_contrast_knows_only_directions_and_has_its_closed_form():
     a = torch.eye(4, dtype=torch.float64)
     assert contrastive(a, 7 * a, temperature=0.5).item() == pytest.approx(math.log(1 + 3 * math.exp(-2)))
     assert contrastive(a, torch.ones_like(a)).item() == pytest.approx(math.log(4))  # nothing to tell partners by
+    # Partners at right angles cost 1 / tau more; half of each, half of that.
+    others = torch.eye(4, dtype=torch.float64).roll(1, 0)
+    assert contrastive(a, a, others, temperature=0.5).item() == pytest.approx(2 + math.log(1 + 3 * math.exp(-2)))
+    assert contrastive(a, a, (a + others) / 2, temperature=0.5).item() == pytest.approx(1 + math.log(1 + 3 * math.exp(-2)))
     torch.manual_seed(0)
     a, b = torch.randn(9, 5), torch.randn(9, 5)
     assert contrastive(a, b).item() == pytest.approx(contrastive(b, 3 * a).item(), rel=1e-5)
+    torch.testing.assert_close(contrastive(a, b), contrastive(a, b, torch.eye(9)))

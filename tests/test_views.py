@@ -1,8 +1,11 @@
-"""Moved copies of images, against the map that is written over them."""
+"""Moved copies of images, against the map that is written over them; neighbours, against their formula."""
 
+import math
+
+import pytest
 import torch
 
-from ali.views import moved
+from ali.views import moved, neighbours
 
 
 def test_a_copy_that_does_not_move_is_the_image():
@@ -32,3 +35,21 @@ def test_each_image_moves_by_itself_and_all_its_maps_together():
     copies = moved(x)
     assert all((copies[i] - copies[j]).abs().max() > 0.05 for i in range(5) for j in range(i))
     torch.testing.assert_close(copies[:, 0], copies[:, 2])
+
+
+def test_neighbours_are_near_by_the_measure_of_the_nearest():
+    x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]], dtype=torch.float64)  # squared distances 1, 4 and 5
+    p = neighbours(x, sharpness=1.0)
+    for i, (j, k), ratio in ((0, (1, 2), 4.0), (1, (0, 2), 5.0), (2, (0, 1), 1.25)):
+        assert p[i, j].item() == pytest.approx(1 / (1 + math.exp(1 - ratio)))
+        assert p[i, k].item() == pytest.approx(1 - p[i, j].item())
+    assert p.diagonal().abs().max() == 0
+    images = torch.randn(7, 3, 8, 8)
+    torch.testing.assert_close(neighbours(images), neighbours(100 * images), rtol=1e-4, atol=1e-5)
+
+
+def test_neighbours_of_equal_rows_and_of_a_row_alone_are_numbers():
+    x = torch.tensor([[1.0, 2.0], [1.0, 2.0], [5.0, 6.0]])
+    torch.testing.assert_close(neighbours(x)[:2], torch.eye(3)[[1, 0]])
+    torch.testing.assert_close(neighbours(torch.ones(3, 2)), (1 - torch.eye(3)) / 2)
+    assert neighbours(x[:1]).tolist() == [[1.0]]

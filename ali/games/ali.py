@@ -38,7 +38,7 @@ from ali.errors import AliError
 from ali.games.game import Game, judge, reconstruction_score
 from ali.networks import Conditional
 from ali.objectives import Objective, annealed, check_penalty, contrastive, hinge, nonsaturating, r1_and_r2
-from ali.views import moved
+from ali.views import moved, neighbours
 
 LOG_SIGMA = -2.5  # codes are never thought to be known better than this, or one batch could outweigh all others
 
@@ -59,6 +59,8 @@ class Terms:
         contrast: weight of :func:`ali.objectives.contrastive` between the code means of rows and of moved copies of them
             (:func:`ali.views.moved`), images alone.
         copies: these copies take part in ``cycle``, too: few rows are reconstructed better so, and samples look a little moved.
+        neighbours: share of ``contrast`` that belongs to the rows nearest to x in its batch (:func:`ali.views.neighbours`), the rest
+            to x's own copy; in [0, 1).
     """
 
     penalty: float = 0.0
@@ -69,6 +71,7 @@ class Terms:
     likelihood: float = 0.0
     contrast: float = 0.0
     copies: bool = True
+    neighbours: float = 0.0
 
     def add(
         self,
@@ -112,7 +115,11 @@ class Terms:
             raise AliError("contrast is for images, which can be moved: leave it 0 for rows of numbers")
         copy = moved(x)
         q_copy = encoder(copy)
-        loss = self.contrast * contrastive(q.mean, q_copy.mean)
+        partners = None
+        if self.neighbours:
+            partners = self.neighbours * neighbours(x)
+            partners.diagonal().add_(1 - self.neighbours)
+        loss = self.contrast * contrastive(q.mean, q_copy.mean, partners)
         return loss + self.cycle * F.mse_loss(decoder(q_copy.rsample()).rsample(), copy) if self.cycle and self.copies else loss
 
 
@@ -133,7 +140,7 @@ class ALI(Game):
         discriminator: D(x, z), returns logits.
         prior: p(z).
         objective: what the two players want of D's logits (:mod:`ali.objectives`).
-        penalty, penalty_end, cycle, regression, thin, likelihood, contrast, copies: as for :class:`Terms`.
+        penalty, penalty_end, cycle, regression, thin, likelihood, contrast, copies, neighbours: as for :class:`Terms`.
         schedule: rounds of players (:class:`ali.games.game.Game`).
         apart: D sees encoder pairs and decoder pairs in a pass each, another model under batch normalisation (:func:`judge`).
         scorer: (encoder, decoder, discriminator, x) to an anomaly score (:func:`ali.games.game.reconstruction_score`).
@@ -164,12 +171,13 @@ class ALI(Game):
         likelihood: float = 0.0,
         contrast: float = 0.0,
         copies: bool = True,
+        neighbours: float = 0.0,
         candidates: int = 1,
     ):
         super().__init__()
         self.encoder, self.decoder, self.discriminator, self.prior = encoder, decoder, discriminator, prior
         self.objective, self.schedule, self.apart, self.scorer, self.candidates = objective, schedule, apart, scorer, candidates
-        self.terms = Terms(penalty, penalty_end, cycle, regression, thin, likelihood, contrast, copies)
+        self.terms = Terms(penalty, penalty_end, cycle, regression, thin, likelihood, contrast, copies, neighbours)
         self.players = {"discriminator": [discriminator], "generator": [encoder, decoder]}
         check_penalty(discriminator, penalty, penalty if penalty_end is None else penalty_end)
         if candidates > 1:

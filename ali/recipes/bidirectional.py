@@ -32,6 +32,7 @@ def ali(
     likelihood: float = 0.0,
     contrast: float = 0.0,
     copies: bool = True,
+    neighbours: float = 0.0,
     thin: int = 1,
     candidates: int | None = None,
 ) -> Run:
@@ -50,6 +51,8 @@ def ali(
         likelihood: weight of minus the log density of samples' codes (gaussian): q(z | x) learns how much it does not know; 0 for none.
         contrast: weight of telling rows apart by their codes, moved copies being the same (images); 0 for none.
         copies: these copies are reconstructed, too: better for few rows; without, samples look less moved.
+        neighbours: share of contrast, below 1, that goes to the nearest rows of the batch and not to the copy: neighbours in x become
+            neighbours in z.
         thin: the penalty is taken on one of so many rows of a batch: cheaper; 1: on all.
         candidates: a sample's code is chosen by D among so many from p(z), drawn by q(x, z) / p(x, z) as D sees it; training is the
             same; 1: the paper's, straight from p(z). By default 4; 1 with hinge, whose D estimates no such ratio.
@@ -63,7 +66,9 @@ def ali(
     in_range("thin", thin, 1), in_range("candidates", candidates, 1, CANDIDATES + 1)
     for name, weight in (("likelihood", likelihood), ("contrast", contrast)):
         in_range(name, weight, 0)
-    options |= {"thin": thin, "likelihood": likelihood, "contrast": contrast, "copies": copies, "candidates": candidates}
+    in_range("neighbours", neighbours, 0, 1)
+    options |= {"thin": thin, "likelihood": likelihood, "contrast": contrast, "copies": copies, "neighbours": neighbours}
+    options |= {"candidates": candidates}
     # A likelihood is to find sigma, and sees little of it from far below what it will be.
     e = parts.encoder(encoder, log_sigma_0=-1.0 if likelihood else None)
     return parts.run(make(e, parts.decoder(), parts.discriminator(), parts.prior, **options))

@@ -85,7 +85,10 @@ DATASETS: dict[str, Dataset] = {
         modern={"networks": "mlp", "latent": 16, "width": 256, "depth": 3, "lr": 2e-3, "beta1": 0.1, "epochs": 143},
         paper={"networks": "conv", "latent": 16, "width": 32, "epochs": 200},
         own={
-            "ali": {"latent": 32, "cycle": 25.0, "thin": 4, "regression": 0.0, "likelihood": 0.3, "contrast": 1.0, "epochs": 150},
+            "ali": {
+                "latent": 32, "cycle": 25.0, "thin": 8, "regression": 0.0, "likelihood": 0.3, "contrast": 2.0, "neighbours": 0.5,
+                "epochs": 170,
+            },
             "semi_supervised": {"networks": "conv", "width": 32, "lr": 2e-3, "epochs": 50},
             "k_plus_one": {"networks": "conv", "width": 32, "lr": 2e-3, "epochs": 50},
             "supervised": {"networks": "conv", "width": 32, "lr": 1e-3, "epochs": 15},
