@@ -176,6 +176,11 @@ def test_list_flags_take_several_values(tmp_path):
     assert json.loads((tmp_path / "run" / "config.json").read_text())["arguments"]["frequencies_x"] == [3, 6]
 
 
+def test_what_is_on_can_be_put_off(tmp_path):
+    works("train", "digits", *FAST, "--no-copies", "--out", tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["arguments"]["copies"] is False
+
+
 def test_evaluation_prints_writes_and_agrees_with_python(trained, tmp_path):
     printed = works("evaluate", trained, "--out", tmp_path / "report")
     values = json.loads((tmp_path / "report" / "metrics.json").read_text())

@@ -180,7 +180,8 @@ def _command(name: str, recipe: Callable[..., recipes.Run], face: str) -> Callab
     }
 
     def flag(name: str, kind: Any, default: Any, help: str, told: bool = True) -> inspect.Parameter:
-        shown = Parameter(help=help) if told else Parameter(help=f"{help} Default: as the rows and --effort want it.", show_default=False)
+        no = f"--no-{name.replace('_', '-')}" if default is True else ()  # what is on must have a way to be off
+        shown = Parameter(help=help if told else f"{help} Default: as the rows and --effort want it.", show_default=told, negative=no)
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, shown])
 
     defaults = recipes.defaults(recipe, name, face)
