@@ -86,8 +86,8 @@ DATASETS: dict[str, Dataset] = {
         paper={"networks": "conv", "latent": 16, "width": 32, "epochs": 200},
         own={
             "ali": {
-                "latent": 32, "cycle": 30.0, "thin": 8, "regression": 0.0, "likelihood": 0.3, "contrast": 2.0, "neighbours": 0.5,
-                "lr": 2.5e-3, "epochs": 180,
+                "latent": 32, "cycle": 30.0, "regression": 0.0, "likelihood": 0.3, "contrast": 2.0, "neighbours": 0.5,
+                "lr": 2.5e-3, "batch_size": 128, "thin": 16, "epochs": 280,
             },
             "semi_supervised": {"networks": "conv", "width": 32, "lr": 2e-3, "epochs": 50},
             "k_plus_one": {"networks": "conv", "width": 32, "lr": 2e-3, "epochs": 50},
