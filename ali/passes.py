@@ -230,7 +230,7 @@ def _samples(n: Any) -> int:
 
 def at_once(shape: tuple[int, ...], device: str = "cpu") -> int:
     """How many rows of a shape are looked at together on a device; where it has no memory for them, fewer (:func:`pieces.fitting`)."""
-    numbers, rows = (CHUNK, 1000) if device == "cpu" else ON_GPU
+    numbers, rows = ON_GPU if device == "cuda" else (CHUNK, 1000)
     return max(1, min(rows, numbers // max(1, math.prod(shape))))
 
 

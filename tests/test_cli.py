@@ -204,7 +204,7 @@ def test_mixture_remembers_its_shape_when_it_is_evaluated(mixture, tmp_path):
 
 
 def test_dry_run_measures_and_writes_nothing(tmp_path):
-    printed = works("train", "digits", "--dry-run", *FAST, cwd=tmp_path)
+    printed = works("train", "digits", "--dry-run", "--batch-size", 64, *FAST, cwd=tmp_path)
     assert f"discriminator: {(64 + 32) * 16 + 16 + 16 + 1:,} parameters" in printed
     assert re.search(r"memory: [\d,]+ MiB", printed)
     assert re.search(r"time: about [\d.]+ (s|min|h|days) on this machine \(cpu\): 42 steps of 64 rows", printed)
@@ -356,7 +356,7 @@ def test_tensorboard_is_an_extra_and_gets_every_report(tmp_path, monkeypatch):
     module = types.ModuleType("torch.utils.tensorboard")
     module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    works("train", "digits", "--tensorboard", "--out", tmp_path / "run", *FAST)
+    works("train", "digits", "--tensorboard", "--batch-size", 64, "--out", tmp_path / "run", *FAST)
     assert {name for name, _ in scalars} == {"loss/discriminator", "loss/generator", "rows_per_second", "closed"}
     assert max(step for _, step in scalars) == 42
     works("sample", tmp_path / "run", "--out", tmp_path / "x.png")
@@ -470,7 +470,7 @@ def test_the_time_left_is_said_early_without_a_terminal(tmp_path, monkeypatch):
 
     clock = iter(range(0, 10_000_000, 3))  # each look at the clock finds it three seconds later
     monkeypatch.setattr(training, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
-    printed = works("train", "digits", "--out", "run", *FAST, cwd=tmp_path)
+    printed = works("train", "digits", "--out", "run", "--batch-size", 64, *FAST, cwd=tmp_path)
     lines = re.findall(r"^ *(\d+) %  .* left; losses", printed, re.MULTILINE)
     assert int(lines[0]) < 10
     assert lines[1:] == [str(k) for k in range(10, 101, 10)]

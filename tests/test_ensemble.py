@@ -101,7 +101,7 @@ def test_runs_trained_together_end_as_each_alone(case, arguments):
                     torch.testing.assert_close(own[index][name], value, rtol=0, atol=1e-10)
 
 
-SMALL = {"width": 8, "depth": 1, "epochs": 2, "contrast": 0.0}
+SMALL = {"width": 8, "depth": 1, "epochs": 2, "batch_size": 64, "contrast": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +274,7 @@ def test_runs_trained_together_in_bfloat16_lose_what_each_loses_alone():
 def test_the_command_line_trains_several_runs(tmp_path):
     file = tmp_path / "sweep.json"
     file.write_text('[{"seed": 1}, {"seed": 2, "lr": 0.001}]')
-    words = f"train digits --width 8 --depth 1 --epochs 1 --contrast 0 --runs {file} --out {tmp_path / 'runs'}".split()
+    words = f"train digits --width 8 --depth 1 --epochs 1 --batch-size 64 --contrast 0 --runs {file} --out {tmp_path / 'runs'}".split()
     done = subprocess.run([sys.executable, "-m", "ali.cli", *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "2 runs of 21 steps" in done.stdout

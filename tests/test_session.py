@@ -22,7 +22,7 @@ from ali.data.digits import digits
 from ali.errors import AliError
 from ali.session import Session, Stopped
 
-SMALL = {"width": 16, "depth": 1, "epochs": 4}
+SMALL = {"width": 16, "depth": 1, "epochs": 4, "batch_size": 64, "lr": 2e-3}
 
 
 def start(out: Path, **options) -> Session:
@@ -195,7 +195,7 @@ def test_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_
     resumed = Session.resume(tmp_path / "run", digits())
     with torch.no_grad():
         next(resumed.run.game.discriminator.parameters()).fill_(float("nan"))
-    with pytest.raises(Stopped, match=r"loss of the discriminator became nan at step \d+ of 52; the last good checkpoint is intact"):
+    with pytest.raises(Stopped, match=r"loss of the discriminator became nan at step \d+ of 84; the last good checkpoint is intact"):
         finish(resumed)
     assert all(torch.equal(value, kept[name]) for name, value in weights(tmp_path / "run").items())
 
