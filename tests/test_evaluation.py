@@ -274,6 +274,16 @@ def test_categories_are_lost_that_samples_ought_to_have_and_never_have():
     assert metrics.lost_categories(real, fake, []) == 0
 
 
+def test_empty_cells_are_counted_by_column():
+    real, fake = np.zeros((200, 4)), np.zeros((100, 4))
+    real[:40, 0] = real[:40, 1] = real[:10, 2] = np.nan  # of 100 samples 20, 20 and 5 ought to be empty
+    fake[:12, 0] = fake[:45, 1] = np.nan
+    assert metrics.empty_cells(real, fake) == pytest.approx({"empty": 90 / 800, "empty_samples": 57 / 400, "empty_wrong": 1})
+    fake[4:, 0] = 0
+    assert metrics.empty_cells(real, fake)["empty_wrong"] == 2
+    assert metrics.empty_cells(real, real)["empty_wrong"] == 0
+
+
 def test_columns_that_nobody_can_foretell_say_nothing():
     noise = [rng(seed).normal(size=(200, 3)) for seed in range(3)]
     assert all(math.isnan(value) for value in metrics.train_on_synthetic(*noise).values())

@@ -10,7 +10,7 @@ GOOD = {
     "precision": 0.95, "precision_ceiling": 0.95, "recall": 0.9, "recall_ceiling": 0.95, "density": 1, "coverage": 0.95,
     "coverage_gaussian": 0.3, "memorisation": 1.1, "marginals": 0.03, "marginals_worst": 0.06, "marginals_floor": 0.02,
     "correlations": 0.02, "correlations_floor": 0.01, "tstr": 0.8, "trtr": 0.82, "tstr_ratio": 0.97,
-    "empty": 0.07, "empty_samples": 0.05, "lost_categories": 0, "nn_codes": 0.99, "nn_pixels": 0.9,
+    "empty": 0.07, "empty_samples": 0.05, "empty_wrong": 0, "lost_categories": 0, "nn_codes": 0.99, "nn_pixels": 0.9,
 }  # fmt: skip
 
 
@@ -32,6 +32,7 @@ def test_a_good_run_is_called_good():
     [
         ({"empty_samples": 0.003}, "Cells of samples are empty too seldom: 0.3% are, of training rows 7.0%."),
         ({"empty_samples": 0.2}, "empty too often: 20.0% are"),
+        ({"empty_wrong": 2}, "In 2 columns cells of samples are empty too seldom or too often"),
         ({"lost_categories": 3}, "Samples never have 3 of the categories"),
     ],
 )
@@ -72,6 +73,7 @@ def test_of_a_table_it_is_said_what_samples_lack(change, words):
             "codes are better",
         ),
         ({"nn_codes": 0.9}, "as good as raw rows", "codes are better"),
+        ({"nn_codes": 0.93, "held_out_labelled": 100}, "as good as raw rows", "codes are better"),  # three rows of a hundred
     ],
 )
 def test_sentences_turn_when_the_numbers_do(change, words, gone):

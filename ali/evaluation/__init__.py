@@ -57,8 +57,8 @@ def evaluate(model: Model, data: Any, *, seed: int = 0, candidates: int | None =
         (:func:`ali.evaluation.metrics.prdc`), ``memorisation`` (nearest training rows; 1 is right), with what as many
         training rows get in their place (``frechet_floor``, ``kernel_floor``, ``precision_ceiling``, ``recall_ceiling``) and what a
         fitted normal law gets (``coverage_gaussian``); for images ``pixel_components`` (of that space); for a table
-        ``marginals``, ``marginals_worst``, ``marginals_floor`` (per column), ``empty`` and ``empty_samples`` (shares of cells),
-        ``lost_categories`` (:func:`ali.evaluation.metrics.lost_categories`), ``correlations``, ``correlations_floor``, and ``tstr``,
+        ``marginals``, ``marginals_worst``, ``marginals_floor`` (per column), what
+        :func:`ali.evaluation.metrics.empty_cells` returns, ``lost_categories``, ``correlations``, ``correlations_floor``, and ``tstr``,
         ``trtr``, ``tstr_ratio`` (:func:`ali.evaluation.metrics.train_on_synthetic`); for a mixture what
         :func:`ali.evaluation.metrics.mixture_modes` returns, and ``same_mode``.
     """
@@ -198,10 +198,9 @@ def _table(
 
     taught = some(train, PAIRS).x
     samples = _matrix(model, model.sample(len(taught), seed=seed, candidates=candidates))
-    empty = {"empty": float(np.isnan(taught).mean()), "empty_samples": float(np.isnan(samples).mean())}
     return _known(
         {
-            **(empty if any(column.missing for column in model.columns) else {}),
+            **(metrics.empty_cells(taught, samples) if any(column.missing for column in model.columns) else {}),
             **({"lost_categories": metrics.lost_categories(taught, samples, choices)} if choices else {}),
             "marginals": float(np.mean(off)),
             "marginals_worst": float(np.max(off)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "correlation_error",
+    "empty_cells",
     "frechet_distance",
     "gaussian",
     "kernel_distance",
@@ -221,6 +222,22 @@ def lost_categories(real: np.ndarray, fake: np.ndarray, categories: Sequence[int
         return int((~np.isin(values[counts * len(fake) >= least * len(real)], fake[:, k])).sum())
 
     return sum(map(lost, categories))
+
+
+def empty_cells(real: np.ndarray, fake: np.ndarray, least: float = 10) -> dict[str, float]:
+    r"""Are as many cells of samples empty?
+
+    Arguments:
+        real, fake: matrices, (n, columns), (m, columns), empty cells NaN.
+        least: of a column nothing is said where a right model would leave fewer cells empty.
+
+    Returns:
+        ``empty`` and ``empty_samples``, shares of all cells; ``empty_wrong``, how many columns have twice as many as they ought to have,
+        or more, or less than half.
+    """
+    right, got = np.isnan(real).mean(0), np.isnan(fake).mean(0)
+    wrong = ((got < right / 2) | (got > 2 * right)) & (right * len(fake) >= least)
+    return {"empty": float(right.mean()), "empty_samples": float(got.mean()), "empty_wrong": float(wrong.sum())}
 
 
 def correlation_error(real: np.ndarray, fake: np.ndarray) -> float:

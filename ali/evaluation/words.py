@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["verdict"]
 
+import math
+
 
 def verdict(values: dict[str, float]) -> list[str]:
     """Say how good a run is, and which simpler tool does better where one does.
@@ -17,7 +19,7 @@ def verdict(values: dict[str, float]) -> list[str]:
     or too many by a factor of two. Nothing wins whose
     samples are easily told from data. Below 100 held-out rows all numbers are rough, and samples are not praised. Models taught
     by samples reach nearly what real rows teach from 90 % on, and too little below 50 %. Features differ by more than one
-    percentage point; with less than 30 labelled held-out rows nothing is said of them.
+    percentage point, and than chance may make of so few rows; with less than 30 labelled held-out rows nothing is said of them.
 
     Arguments:
         values: as :func:`ali.evaluation.evaluate` returns them; what is absent is not spoken of.
@@ -130,6 +132,8 @@ def _table(v: dict[str, float]) -> list[str]:
     if "empty" in v and not v["empty"] / 2 <= v["empty_samples"] <= 2 * v["empty"]:
         seldom = "too seldom" if v["empty_samples"] < v["empty"] else "too often"
         said.append(f"Cells of samples are empty {seldom}: {v['empty_samples']:.1%} are, of training rows {v['empty']:.1%}.")
+    elif v.get("empty_wrong"):
+        said.append(f"In {v['empty_wrong']:.0f} columns cells of samples are empty too seldom or too often, by a factor of two or more.")
     if lost := v.get("lost_categories"):
         said.append(f"Samples never have {lost:.0f} of the categories, each of which they ought to have at least ten times.")
     if "tstr_ratio" in v:
@@ -151,8 +155,9 @@ def _classification(v: dict[str, float]) -> list[str]:
         return [*said, f"Only {v['held_out_labelled']:.0f} held-out rows have a class: what codes are good for can not be told."]
     raw, codes = v["nn_pixels"], v["nn_codes"]
     numbers = f"(1-NN on all labelled training rows: {raw:.1%} on raw rows, {codes:.1%} on codes)"
-    if raw > codes + 0.01:
+    margin = max(0.01, 0.5 / math.sqrt(v.get("held_out_labelled", math.inf)))  # a share of n rows has no larger standard error
+    if raw > codes + margin:
         return [*said, f"For classification, raw rows are better features here {numbers}."]
-    if codes > raw + 0.01:
+    if codes > raw + margin:
         return [*said, f"For classification, codes are better features here {numbers}."]
     return [*said, f"For classification, codes are as good as raw rows here {numbers}."]

@@ -50,9 +50,9 @@ def ali(
             normalisation, as in Tables 4 to 6; else one.
         likelihood: weight of minus the log density of samples' codes (gaussian): q(z | x) learns how much it does not know; 0 for none.
         contrast: weight of telling rows apart by their codes, moved copies being the same (images); 0 for none.
-        copies: these copies are reconstructed, too: better for few rows; without, samples look less moved.
+        copies: the copies of contrast are reconstructed, too: better for few rows; without, samples look less moved.
         neighbours: share of contrast, below 1, that goes to the nearest rows of the batch and not to the copy: neighbours in x become
-            neighbours in z.
+            neighbours in z; without contrast it does nothing.
         thin: the penalty is taken on one of so many rows of a batch: cheaper; 1: on all.
         candidates: a sample's code is chosen by D among so many from p(z), drawn by q(x, z) / p(x, z) as D sees it; training is the
             same; 1: the paper's, straight from p(z). By default 4; 1 with hinge, whose D estimates no such ratio.

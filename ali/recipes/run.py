@@ -113,4 +113,5 @@ def in_range(name: str, value: float, low: float, high: float = float("inf"), op
     good = (low < value if open else low <= value) and (value < high or high == float("inf"))
     if not good or value != value or value == float("inf"):
         bound = f"{'above' if open else 'at least'} {low:g}" + (f" and below {high:g}" if high != float("inf") else "")
+        bound += " and finite" if value == high == float("inf") else ""
         raise AliError(f"{name} must be {bound}, got {value}")
