@@ -37,10 +37,13 @@ def test_every_mode_of_the_mixture_is_reached(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default:step .*reconstructions are worse than the mean row")  # they are, and the run says so
 def test_the_paper_s_face_learns_digits(tmp_path):
     values = ali.evaluate(ali.Model.train("digits", out=tmp_path / "run", face="paper"), digits())
     assert values["two_sample"] < 0.9
-    assert values["label_kept"] > 0.5
+    assert values["q_z"] < 0.15
+    # Without a cycle nothing says which joint: codes know the class, reconstructions are of other digits (README, ALICE).
+    assert values["nn_codes"] > 0.75
 
 
 @pytest.mark.slow
