@@ -1,4 +1,4 @@
-"""The whole benchmark, in under ten minutes on one core of a CPU; --write puts it into benchmarks/README.md."""
+"""The whole benchmark, in some ten minutes on one core of a CPU; --write puts it into benchmarks/README.md."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--rounds", type=int, help="of each network; by default 3 or 5")
+    parser.add_argument("--rounds", type=int, help="of each network; by default 2 to 5")
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--only", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
