@@ -281,6 +281,10 @@ def test_empty_cells_are_counted_by_column():
     assert metrics.empty_cells(real, fake) == pytest.approx({"empty": 90 / 800, "empty_samples": 57 / 400, "empty_wrong": 1})
     fake[4:, 0] = 0
     assert metrics.empty_cells(real, fake)["empty_wrong"] == 2
+    fake[:9, 3] = np.nan
+    assert metrics.empty_cells(real, fake)["empty_wrong"] == 2, "nine are too few to tell"
+    fake[:10, 3] = np.nan
+    assert metrics.empty_cells(real, fake)["empty_wrong"] == 3
     assert metrics.empty_cells(real, real)["empty_wrong"] == 0
 
 

@@ -229,14 +229,14 @@ def empty_cells(real: np.ndarray, fake: np.ndarray, least: float = 10) -> dict[s
 
     Arguments:
         real, fake: matrices, (n, columns), (m, columns), empty cells NaN.
-        least: of a column nothing is said where a right model would leave fewer cells empty.
+        least: of a column nothing is said where neither the samples nor a right model would leave so many cells empty.
 
     Returns:
-        ``empty`` and ``empty_samples``, shares of all cells; ``empty_wrong``, how many columns have twice as many as they ought to have,
-        or more, or less than half.
+        ``empty`` and ``empty_samples``, shares of all cells, in [0, 1]; ``empty_wrong``, how many columns have more than twice as many
+        as they ought to have, or less than half.
     """
     right, got = np.isnan(real).mean(0), np.isnan(fake).mean(0)
-    wrong = ((got < right / 2) | (got > 2 * right)) & (right * len(fake) >= least)
+    wrong = ((got < right / 2) | (got > 2 * right)) & (np.maximum(right, got) * len(fake) >= least)
     return {"empty": float(right.mean()), "empty_samples": float(got.mean()), "empty_wrong": float(wrong.sum())}
 
 

@@ -48,7 +48,7 @@ LINES: dict[str, tuple[str, str, str]] = {
     "marginals_floor": ("columns, floor", ".3f", "mean error of as many training rows"),
     "empty": ("empty cells", ".1%", "of training rows; at most 2,000, here and in the next three lines"),
     "empty_samples": ("empty cells of samples", ".1%", "of as many samples"),
-    "empty_wrong": ("columns wrongly empty", ".0f", "half as often as training rows, or less, or twice as often, or more"),
+    "empty_wrong": ("columns wrongly empty", ".0f", "less than half as often as training rows, or more than twice"),
     "lost_categories": ("lost categories", ".0f", "that samples ought to have at least ten times, and never have"),
     "correlations": ("correlations, mean error", ".3f", "of all pairs, on the network's scale; 0 is perfect"),
     "correlations_floor": ("correlations, floor", ".3f", "of as many training rows"),

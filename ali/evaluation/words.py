@@ -15,11 +15,12 @@ def verdict(values: dict[str, float]) -> list[str]:
     they copy it. They leave something out, or lie beside the data, where recall or precision is below 80 % of what real rows
     get. q(z) matches p(z) up to 1.5 times the floor, nearly up to 3 times. Samples are close to training rows where they
     lie nearer than 0.8 times what unseen rows do, suspiciously close below 0.5. Columns are right up to 0.05 above
-    the floor, wrong from 0.15 above it on, and nothing is said of them where the floor itself is above 0.15. Empty cells are too few
-    or too many by a factor of two. Nothing wins whose
+    the floor, wrong from 0.15 above it on, and nothing is said of them where the floor itself is above 0.15. Of empty
+    cells a column may have half or twice as many. Nothing wins whose
     samples are easily told from data. Below 100 held-out rows all numbers are rough, and samples are not praised. Models taught
     by samples reach nearly what real rows teach from 90 % on, and too little below 50 %. Features differ by more than one
-    percentage point, and than chance may make of so few rows; with less than 30 labelled held-out rows nothing is said of them.
+    percentage point, and by more than half of 1 / sqrt(n) for n labelled held-out rows; with less than 30 of these nothing is said
+    of them.
 
     Arguments:
         values: as :func:`ali.evaluation.evaluate` returns them; what is absent is not spoken of.
@@ -129,13 +130,13 @@ def _table(v: dict[str, float]) -> list[str]:
         if "correlations" in v:
             line += f", correlations by {v['correlations']:.3f} ({v['correlations_floor']:.3f})"
         said.append(f"{line}.")
-    if "empty" in v and not v["empty"] / 2 <= v["empty_samples"] <= 2 * v["empty"]:
-        seldom = "too seldom" if v["empty_samples"] < v["empty"] else "too often"
-        said.append(f"Cells of samples are empty {seldom}: {v['empty_samples']:.1%} are, of training rows {v['empty']:.1%}.")
-    elif v.get("empty_wrong"):
-        said.append(f"In {v['empty_wrong']:.0f} columns cells of samples are empty too seldom or too often, by a factor of two or more.")
+    if wrong := v.get("empty_wrong"):
+        said.append(
+            f"In {wrong:.0f} of the columns cells of samples are empty less than half or more than twice as often as they ought to be; "
+            f"of all cells {v['empty_samples']:.1%} are, of training rows {v['empty']:.1%}."
+        )
     if lost := v.get("lost_categories"):
-        said.append(f"Samples never have {lost:.0f} of the categories, each of which they ought to have at least ten times.")
+        said.append(f"Samples never have {lost:.0f} of the categories that they ought to have at least ten times.")
     if "tstr_ratio" in v:
         ratio = v["tstr_ratio"]
         words = "samples can nearly replace rows" if ratio >= 0.9 else "use real rows where you can"

@@ -67,8 +67,8 @@ def ali(
     for name, weight in (("likelihood", likelihood), ("contrast", contrast)):
         in_range(name, weight, 0)
     in_range("neighbours", neighbours, 0, 1)
-    options |= {"thin": thin, "likelihood": likelihood, "contrast": contrast, "copies": copies, "neighbours": neighbours}
-    options |= {"candidates": candidates}
+    options |= {"thin": thin, "likelihood": likelihood, "contrast": contrast, "copies": copies, "candidates": candidates}
+    options["neighbours"] = neighbours
     # A likelihood is to find sigma, and sees little of it from far below what it will be.
     e = parts.encoder(encoder, log_sigma_0=-1.0 if likelihood else None)
     return parts.run(make(e, parts.decoder(), parts.discriminator(), parts.prior, **options))
